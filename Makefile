@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: MIT
+# memtrace: make help lists the targets.
+
+VERSION := 0.1.0
+BUILD ?= build
+PREFIX ?= /usr/local
+DESTDIR ?=
+CC ?= gcc
+CXX ?= g++
+CLANG ?= clang
+BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpftool)
+PKG_CONFIG ?= pkg-config
+V ?= 0
+
+ifeq ($(V),1)
+Q :=
+say = @:
+else
+Q := @
+say = @printf '  %-8s %s\n'
+endif
+
+ARCH := $(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/')
+MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
+
+LIBS := libbpf libdw libelf capstone
+WARN := -Wall -Wextra -Werror
+OPT ?= -O2 -g
+SANITIZE ?=
+CPPFLAGS += -D_GNU_SOURCE -DMEMTRACE_VERSION='"$(VERSION)"' -Iinclude -Isrc -I$(BUILD)
+CFLAGS += -std=gnu11 $(WARN) $(OPT) -fno-omit-frame-pointer -fvisibility=hidden -MMD -MP
+LDLIBS := $(shell $(PKG_CONFIG) --libs $(LIBS) 2>/dev/null || echo -lbpf -ldw -lelf -lcapstone) -liberty -lpthread -lm
+LDFLAGS += $(SANITIZE)
+CFLAGS += $(SANITIZE)
+
+BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Wall -Wextra -Werror \
+	-Wno-unused-parameter -Ivmlinux -Iinclude -Ibpf $(if $(MULTIARCH),-I/usr/include/$(MULTIARCH))
+
+LIB_SRC := $(filter-out $(wildcard src/cli/*.c),$(wildcard src/*/*.c))
+CLI_SRC := $(wildcard src/cli/*.c)
+UNIT_SRC := $(wildcard tests/unit/*.c)
+SYSTEM_SRC := $(wildcard tests/system/*.c)
+LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o)
+CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o)
+UNIT_OBJ := $(UNIT_SRC:%.c=$(BUILD)/%.o)
+SYSTEM_OBJ := $(SYSTEM_SRC:%.c=$(BUILD)/%.o)
+SKEL := $(BUILD)/memtrace.skel.h
+
+APT_BUILD := gcc g++ make clang llvm bpftool libbpf-dev libelf-dev libdw-dev libcapstone-dev \
+	libiberty-dev zlib1g-dev pkg-config
+APT_TEST := libcriterion-dev libjansson-dev valgrind sqlite3 python3 perl git redis-server nginx-light \
+	musl-tools jq libjemalloc2 libtcmalloc-minimal4 libmimalloc2.0 man-db procps
+
+.DEFAULT_GOAL := all
+
+## all: build memtrace, libmemtrace.a and libmemtrace.so into build/
+all: $(BUILD)/memtrace $(BUILD)/libmemtrace.a $(BUILD)/libmemtrace.so
+
+## demo: install what is missing (apt), build, and trace real programs against a 250 MB limit
+demo: deps
+	$(Q)$(MAKE) --no-print-directory all $(BUILD)/tests/targets/leaky
+	$(Q)MEMTRACE=$(BUILD)/memtrace TARGETS=$(BUILD)/tests/targets bash tests/demo.sh
+
+## check: install what is missing (apt), build, and run every test
+check: deps deps-test
+	$(Q)$(MAKE) --no-print-directory test
+
+## test: run every test with what is installed
+test: all unit system
+
+## unit: run the tests that need no root
+unit: $(BUILD)/tests/unit-tests
+	$(say) TEST unit
+	$(Q)$(BUILD)/tests/unit-tests $(TEST_ARGS)
+
+## system: run the tests that trace real programs (root)
+system: $(BUILD)/memtrace $(BUILD)/tests/system-tests targets
+	$(say) TEST system
+	$(Q)$(SUDO) $(BUILD)/tests/system-tests --jobs 1 $(TEST_ARGS)
+
+## bench: measure cost against the empty-probe floor, as ratios in one run (root)
+bench: all bench-programs
+	$(Q)$(SUDO) bash bench/run.sh $(BUILD)
+
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+missing = $(shell for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done)
+
+define install_missing
+	$(Q)need="$(call missing,$(1))"; \
+	if [ -n "$$need" ]; then \
+		command -v apt-get >/dev/null || { echo "memtrace: cannot install $$need: no apt-get (install these packages by hand)" >&2; exit 1; }; \
+		echo "  APT      $$need"; \
+		$(SUDO) apt-get update -qq && \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$need >/dev/null; \
+	fi
+endef
+
+## deps: install the build's packages (apt) where they are missing
+deps:
+	$(call install_missing,$(APT_BUILD) sqlite3 python3)
+deps-test:
+	$(call install_missing,$(APT_TEST))
+
+$(BUILD)/memtrace.bpf.o: bpf/memtrace.bpf.c $(wildcard bpf/*.h) include/memtrace/abi.h vmlinux/vmlinux.h
+	$(say) BPF $@
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -c $< -o $@
+
+$(SKEL): $(BUILD)/memtrace.bpf.o
+	$(say) SKEL $@
+	$(Q)$(BPFTOOL) gen skeleton $< name memtrace_bpf > $@.tmp && mv $@.tmp $@
+
+$(BUILD)/src/%.o: src/%.c | $(SKEL)
+	$(say) CC $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -c $< -o $@
+
+$(BUILD)/tests/%.o: tests/%.c | $(SKEL)
+	$(say) CC $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) -Isrc/cli -DTESTS_DIR='"$(CURDIR)/tests"' -DTARGETS_DIR='"$(CURDIR)/$(BUILD)/tests/targets"' \
+		-DMEMTRACE_BIN='"$(CURDIR)/$(BUILD)/memtrace"' $(CFLAGS) -c $< -o $@
+
+$(BUILD)/libmemtrace.a: $(LIB_OBJ)
+	$(say) AR $@
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/libmemtrace.so: $(LIB_OBJ)
+	$(say) LINK $@
+	$(Q)$(CC) -shared -Wl,-soname,libmemtrace.so.0 $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/memtrace: $(CLI_OBJ) $(BUILD)/libmemtrace.a
+	$(say) LINK $@
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/tests/unit-tests: $(UNIT_OBJ) $(filter-out %/main.o,$(CLI_OBJ)) $(BUILD)/libmemtrace.a
+	$(say) LINK $@
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcriterion $(LDLIBS)
+
+$(BUILD)/tests/system-tests: $(SYSTEM_OBJ)
+	$(say) LINK $@
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcriterion -ljansson -lpthread
+
+# Programs that are traced: each source file is one program; rules.mk has what is special.
+-include tests/targets/rules.mk
+TARGETS := $(patsubst tests/targets/%.c,$(BUILD)/tests/targets/%,$(wildcard tests/targets/*.c)) \
+	$(patsubst tests/targets/%.cc,$(BUILD)/tests/targets/%,$(wildcard tests/targets/*.cc)) $(TARGETS_EXTRA)
+targets: $(TARGETS)
+
+$(BUILD)/tests/targets/%: tests/targets/%.c $(wildcard tests/targets/*.h)
+	$(say) TARGET $@
+	@mkdir -p $(@D)
+	$(Q)$(or $(TARGET_CC_$*),$(CC)) -O1 -g -fno-omit-frame-pointer -pthread -Iinclude $(TARGET_CFLAGS_$*) -o $@ $< $(TARGET_LDLIBS_$*)
+
+$(BUILD)/tests/targets/%: tests/targets/%.cc $(wildcard tests/targets/*.h)
+	$(say) TARGET $@
+	@mkdir -p $(@D)
+	$(Q)$(or $(TARGET_CXX_$*),$(CXX)) -O1 -g -fno-omit-frame-pointer -pthread -Iinclude $(TARGET_CFLAGS_$*) -o $@ $< $(TARGET_LDLIBS_$*)
+
+# Benchmark programs.
+BENCH := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
+bench-programs: $(BENCH) $(BUILD)/bench/floor.bpf.o
+$(BUILD)/bench/floor.bpf.o: bench/floor.bpf.c vmlinux/vmlinux.h
+	$(say) BPF $@
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -c $< -o $@
+$(BUILD)/bench/%: bench/%.c $(BUILD)/libmemtrace.a
+	$(say) CC $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) -std=gnu11 $(WARN) -O2 -g -fno-omit-frame-pointer -fno-optimize-sibling-calls -pthread -o $@ $< $(BUILD)/libmemtrace.a $(LDLIBS)
+
+## install: install into DESTDIR/PREFIX
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/include/memtrace \
+		$(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/doc/memtrace
+	install -m 755 $(BUILD)/memtrace $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 $(BUILD)/libmemtrace.a $(DESTDIR)$(PREFIX)/lib/
+	install -m 755 $(BUILD)/libmemtrace.so $(DESTDIR)$(PREFIX)/lib/libmemtrace.so.0
+	ln -sf libmemtrace.so.0 $(DESTDIR)$(PREFIX)/lib/libmemtrace.so
+	install -m 644 include/memtrace/memtrace.h $(DESTDIR)$(PREFIX)/include/memtrace/
+	install -m 644 docs/memtrace.8 $(DESTDIR)$(PREFIX)/share/man/man8/
+	install -m 644 README.md LICENSE docs/CHANGELOG.md $(DESTDIR)$(PREFIX)/share/doc/memtrace/
+
+## uninstall: remove what install put there
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/memtrace $(DESTDIR)$(PREFIX)/lib/libmemtrace.* \
+		$(DESTDIR)$(PREFIX)/include/memtrace/memtrace.h $(DESTDIR)$(PREFIX)/share/man/man8/memtrace.8
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/memtrace
+
+## format: rewrite the sources as .clang-format says
+format:
+	clang-format -i $(wildcard src/*/*.[ch] bpf/*.[ch] include/memtrace/*.h tests/*/*.[ch] bench/*.c)
+
+## clean: remove build/
+clean:
+	rm -rf $(BUILD)
+
+## help: this list
+help:
+	@sed -n 's/^## //p' Makefile | awk -F': ' '{ printf "  %-10s %s\n", $$1, $$2 }'
+
+.PHONY: all demo check test unit system bench deps deps-test targets bench-programs install uninstall format clean help
+.DELETE_ON_ERROR:
+-include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(UNIT_OBJ:.o=.d) $(SYSTEM_OBJ:.o=.d)

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0-only) */
+/*
+ * account.h - the figures: what one allocation or free does to a site, its account and its scopes.
+ *
+ * live_bytes of an account and of a scope change by one fetch-add per event; what that returns is
+ * the point in time for peaks and limits. bytes-at-peak of a site is kept lazily: before a site
+ * changes, if a newer peak was made since it was last touched, what is live there now is what was
+ * live at that peak.
+ */
+#ifndef MEMTRACE_BPF_ACCOUNT_H
+#define MEMTRACE_BPF_ACCOUNT_H
+
+#define PEAK_TRIES 16
+#define SIGNAL_KILL 9
+#define SIGNAL_STOP 19
+
+/* Raises *peak to value; 1 when this call did. */
+static __always_inline int peak_raise(u64 *peak, u64 value)
+{
+	u64 old = *(volatile u64 *)peak, seen;
+
+	for (int try = 0; try < PEAK_TRIES; try++) {
+		if (value <= old)
+			return 0;
+		seen = __sync_val_compare_and_swap(peak, old, value);
+		if (seen == old)
+			return 1;
+		old = seen;
+	}
+	count_loss(MT_LOSS_PEAK_RACE);
+	return 0;
+}
+
+/* Before a site changes: settle what was live in it at the account's latest peak. */
+static __always_inline void site_settle(struct mt_site *s, const struct mt_acct *a)
+{
+	u64 epoch = *(volatile u64 *)&a->peak_epoch;
+
+	if (s->epoch == epoch)
+		return;
+	s->at_peak_bytes = s->live_bytes;
+	s->epoch = epoch;
+}
+
+static __always_inline void site_add(u32 site, const struct mt_acct *a, u64 size)
+{
+	struct mt_site *s = site ? site_at(site) : NULL;
+	u64 now;
+
+	if (!s)
+		return;
+	site_settle(s, a);
+	__sync_fetch_and_add(&s->alloc_blocks, 1);
+	__sync_fetch_and_add(&s->alloc_bytes, size);
+	now = __sync_fetch_and_add(&s->live_bytes, size) + size;
+	if (now > *(volatile u64 *)&s->peak_bytes)
+		peak_raise(&s->peak_bytes, now);
+}
+
+static __always_inline void site_sub(u32 site, const struct mt_acct *a, u64 size)
+{
+	struct mt_site *s = site ? site_at(site) : NULL;
+
+	if (!s)
+		return;
+	site_settle(s, a);
+	__sync_fetch_and_add(&s->free_blocks, 1);
+	__sync_fetch_and_add(&s->live_bytes, -size);
+}
+
+/* Someone's live bytes passed the limit: tell, and act before the call returns to the program. */
+static __always_inline void limit_crossed(struct mt_acct *a, u32 slot, u32 scope, u32 site,
+					  u64 usage, u64 now_ns)
+{
+	struct mt_news item = {};
+
+	item.kind = MT_NEWS_LIMIT;
+	item.tgid = a->tgid;
+	item.time_ns = now_ns;
+	item.acct = slot;
+	item.scope = scope;
+	item.acct_id = a->id;
+	item.site = site;
+	item.usage_bytes = usage;
+	if (control.on_limit == MT_ON_LIMIT_KILL)
+		bpf_send_signal(SIGNAL_KILL);
+	else if (control.on_limit == MT_ON_LIMIT_STOP)
+		bpf_send_signal(SIGNAL_STOP);
+	news_send(&item);
+}
+
+static __always_inline void scope_change(u32 scope, struct mt_acct *a, u32 slot, u32 site,
+					 s64 bytes, s64 blocks, u64 now_ns, bool limited)
+{
+	struct mt_scope *s = bpf_map_lookup_elem(&scopes, &scope);
+	u64 limit = control.limit_bytes;
+	s64 live, cnt;
+
+	if (!s)
+		return;
+	cnt = blocks ? __sync_fetch_and_add(&s->live_blocks, blocks) + blocks : s->live_blocks;
+	live = __sync_fetch_and_add(&s->live_bytes, bytes) + bytes;
+	if (bytes <= 0 || live <= 0)
+		return;
+	if ((u64)live > *(volatile u64 *)&s->peak_bytes && peak_raise(&s->peak_bytes, live)) {
+		s->peak_at_ns = now_ns;
+		s->peak_blocks = cnt;
+	}
+	if (!limited || !limit || (u64)live <= limit || s->exceeded_ns)
+		return;
+	if (__sync_val_compare_and_swap(&s->exceeded_ns, 0, now_ns))
+		return;
+	s->exceeded_usage = live;
+	s->exceeded_acct = slot;
+	s->exceeded_site = site;
+	s->exceeded_acct_id = a->id;
+	limit_crossed(a, slot, scope, site, live, now_ns);
+}
+
+/* Live bytes and blocks of an account changed; site is where the bytes came from. */
+static __always_inline void acct_change(struct mt_acct *a, u32 slot, u32 site, s64 bytes,
+					s64 blocks, u64 now_ns)
+{
+	s64 live = __sync_fetch_and_add(&a->live_bytes, bytes) + bytes;
+	bool per_process = control.limit_per_process;
+	u64 limit = control.limit_bytes;
+	u32 scope = a->scope;
+
+	if (bytes > 0 && live > 0) {
+		if ((u64)live > *(volatile u64 *)&a->peak_bytes &&
+		    peak_raise(&a->peak_bytes, live)) {
+			a->peak_at_ns = now_ns;
+			a->peak_blocks = a->allocs - a->frees;
+			__sync_fetch_and_add(&a->peak_epoch, 1);
+		}
+		if (per_process && limit && (u64)live > limit && !a->exceeded_ns &&
+		    !__sync_val_compare_and_swap(&a->exceeded_ns, 0, now_ns))
+			limit_crossed(a, slot, 0, site, live, now_ns);
+	}
+	scope_change(0, a, slot, site, bytes, blocks, now_ns, !per_process && !scope);
+	if (scope)
+		scope_change(scope, a, slot, site, bytes, blocks, now_ns, !per_process);
+}
+
+static __always_inline u32 size_class(u64 size)
+{
+	u32 class = 0;
+
+#pragma clang loop unroll(full)
+	for (int shift = 32; shift; shift >>= 1) {
+		if (size >> shift) {
+			size >>= shift;
+			class += shift;
+		}
+	}
+	return class < MT_SIZE_CLASSES ? class : MT_SIZE_CLASSES - 1;
+}
+
+static __always_inline void size_count(u64 size)
+{
+	struct mt_percpu *counters = percpu_counters();
+	u32 class = size_class(size);
+
+	if (counters && class < MT_SIZE_CLASSES)
+		__sync_fetch_and_add(&counters->size_classes[class], 1);
+}
+
+#endif

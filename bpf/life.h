@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0-only) */
+/* life.h - the programs on process life: fork, exec, exit. */
+#ifndef MEMTRACE_BPF_LIFE_H
+#define MEMTRACE_BPF_LIFE_H
+
+#define CLONE_VM 0x00000100
+#define CLONE_THREAD 0x00010000
+
+SEC("tp_btf/task_newtask")
+int BPF_PROG(on_newtask, struct task_struct *child, u64 clone_flags)
+{
+	u32 tgid = bpf_get_current_pid_tgid() >> 32, child_tgid;
+	struct mt_membership *parent, m = {};
+	struct mt_acct *a, *forked;
+	u64 now;
+
+	if (clone_flags & CLONE_THREAD)
+		return 0;
+	parent = bpf_map_lookup_elem(&members, &tgid);
+	if (!parent || !parent->acct)
+		return 0;
+	a = acct_at(parent->acct);
+	if (!a)
+		return 0;
+	child_tgid = BPF_CORE_READ(child, tgid);
+	if (clone_flags & CLONE_VM) {
+		m = *parent;
+		__sync_fetch_and_add(&a->sharers, 1);
+		bpf_map_update_elem(&members, &child_tgid, &m, BPF_ANY);
+		return 0;
+	}
+	if (control.follow == MT_FOLLOW_NONE)
+		return 0;
+	forked = acct_create(&m.acct, child_tgid, tgid, a->scope);
+	if (!forked)
+		return 0;
+	m.scope = a->scope;
+	now = forked->start_ns;
+	forked->flags = MT_ACCT_FORKED | (a->flags & MT_ACCT_FROM_START);
+	if (control.follow == MT_FOLLOW_BY_PID)
+		forked->flags |= MT_ACCT_UNFOLLOWED;
+	forked->parent = parent->acct;
+	forked->parent_id = a->id;
+	forked->fork_ns = now;
+	a->last_fork_ns = now;
+	__sync_fetch_and_add(&a->heirs, 1);
+	bpf_map_update_elem(&members, &child_tgid, &m, BPF_ANY);
+	acct_news(MT_NEWS_FORK, forked, m.acct);
+	return 0;
+}
+
+static __always_inline void exec_file(struct linux_binprm *bprm, struct mt_file_id *id)
+{
+	id->ino = BPF_CORE_READ(bprm, file, f_inode, i_ino);
+	id->dev = BPF_CORE_READ(bprm, file, f_inode, i_sb, s_dev);
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+{
+	u32 tgid = bpf_get_current_pid_tgid() >> 32, old, known;
+	struct mt_membership *m = bpf_map_lookup_elem(&members, &tgid), fresh = {};
+	struct mt_news item = {};
+	struct mt_task *t;
+	struct mt_acct *a;
+
+	exec_file(bprm, &item.file);
+	known = !!bpf_map_lookup_elem(&known_files, &item.file);
+	item.kind = MT_NEWS_EXEC;
+	item.tgid = tgid;
+	item.time_ns = bpf_ktime_get_ns();
+	bpf_get_current_comm(item.comm, sizeof(item.comm));
+	if (!m) {
+		if (control.watch_exec && tgid != control.self_tgid) {
+			item.kind = MT_NEWS_SEEN;
+			news_send(&item);
+		}
+		return 0;
+	}
+	old = m->acct;
+	fresh.scope = m->scope;
+	a = acct_create(&fresh.acct, tgid, parent_tgid(task), m->scope);
+	acct_leave(old, MT_ENDED_EXEC, 0);
+	bpf_map_update_elem(&members, &tgid, &fresh, BPF_ANY);
+	t = task_get(0);
+	if (t) {
+		t->epoch = 0;
+		t->call = MT_CALL_NONE;
+	}
+	if (!a)
+		return 0;
+	a->flags = MT_ACCT_FROM_START;
+	if (control.follow == MT_FOLLOW_BY_PID)
+		a->flags |= MT_ACCT_UNFOLLOWED;
+	if (control.stop_at_exec && !known) {
+		item.stopped = !bpf_send_signal(SIGNAL_STOP);
+	}
+	item.acct = fresh.acct;
+	item.acct_id = a->id;
+	item.scope = fresh.scope;
+	news_send(&item);
+	return 0;
+}
+
+/* The last thread of a group is gone when signal->live reached 0; that is counted down before this
+ * point on every kernel, while the address space may or may not be there still. */
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_exit, struct task_struct *task)
+{
+	u32 tgid = bpf_get_current_pid_tgid() >> 32, slot;
+	u32 tid = (u32)bpf_get_current_pid_tgid();
+	struct mt_membership *m;
+	s32 code;
+
+	if (control.task_spilled)
+		bpf_map_delete_elem(&task_spill, &tid);
+	m = bpf_map_lookup_elem(&members, &tgid);
+	if (!m || BPF_CORE_READ(task, signal, live.counter) > 0)
+		return 0;
+	slot = m->acct;
+	if (bpf_map_delete_elem(&members, &tgid))
+		return 0; /* two threads left at once: the other one does it */
+	code = BPF_CORE_READ(task, signal, group_exit_code);
+	if (!code)
+		code = BPF_CORE_READ(task, group_leader, exit_code);
+	acct_leave(slot, code & 0x7f ? MT_ENDED_SIGNAL : MT_ENDED_EXIT, code);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0-only) */
+/*
+ * live.h - the live table: (account, address) -> size, site, time of birth.
+ *
+ * Two-choice buckets of 16 slots in segments that double; inserts go to the newest segment, then
+ * to older ones, then to the spill hash. Nothing ever moves: a block stays where it was put, so a
+ * free that looks at the same places finds it without a lock. Both homes are chosen by hash, so an
+ * empty slot never ends a search.
+ */
+#ifndef MEMTRACE_BPF_LIVE_H
+#define MEMTRACE_BPF_LIVE_H
+
+#define LIVE_CROWDED 12 /* first free slot this late in both homes: ask for a segment */
+
+/* The packed key, or 0 for an address that cannot be packed. */
+static __always_inline u64 live_key(u64 addr, u32 acct)
+{
+	if (addr & ((1 << MT_ADDR_SHIFT) - 1) || addr >> MT_ADDR_BITS)
+		return 0;
+	return (addr >> MT_ADDR_SHIFT) << MT_ACCT_BITS | acct;
+}
+
+static __always_inline u32 live_home(u64 key, u32 which, u32 buckets)
+{
+	u64 h = key * (which ? 0xd6e8feb86659fd93ULL : 0x9e3779b97f4a7c15ULL);
+
+	return (h >> 40) & (buckets - 1);
+}
+
+static __always_inline struct mt_bucket *live_bucket(u32 segment, u64 key, u32 which)
+{
+	void *inner;
+	u32 at;
+
+	inner = bpf_map_lookup_elem(&live, &segment);
+	if (!inner || segment >= MT_LIVE_SEGMENTS)
+		return NULL;
+	at = live_home(key, which, control.live_buckets[segment]);
+	return bpf_map_lookup_elem(inner, &at);
+}
+
+/* Slot of key in the bucket, or MT_BUCKET_SLOTS. A global function: the verifier then knows the
+ * result as a number, not as 17 different paths that multiply in its callers. */
+GLOBAL int bucket_find(struct mt_bucket *b, u64 key)
+{
+	if (!b)
+		return MT_BUCKET_SLOTS;
+#pragma clang loop unroll(full)
+	for (u32 i = 0; i < MT_BUCKET_SLOTS; i++)
+		if (*(volatile u64 *)&b->key[i] == key)
+			return i;
+	return MT_BUCKET_SLOTS;
+}
+
+/* Finds the block; takes it out when take is set. Returns 1 when found. */
+GLOBAL int live_find(u64 key, struct mt_spill *out, u32 take)
+{
+	u32 newest = control.live_segments;
+	struct mt_spill *spilled;
+
+	if (!out)
+		return 0;
+	for (u32 n = 0; n < 2 * MT_LIVE_SEGMENTS; n++) {
+		u32 segment = newest - 1 - n / 2, i;
+		struct mt_bucket *b;
+		u64 meta;
+
+		if (segment >= MT_LIVE_SEGMENTS)
+			break;
+		b = live_bucket(segment, key, n & 1);
+		if (!b)
+			break;
+		i = bucket_find(b, key);
+		if (i >= MT_BUCKET_SLOTS)
+			continue;
+		out->born_ns = b->born_ns[i];
+		/* the swap decides between two threads freeing one block */
+		meta = take ? __sync_lock_test_and_set(&b->meta[i], 0) : b->meta[i];
+		if (!meta)
+			return 0;
+		if (take)
+			*(volatile u64 *)&b->key[i] = 0;
+		out->size = meta >> MT_SITE_BITS;
+		out->site = meta & MT_SITE_MASK;
+		return 1;
+	}
+	if (!*(volatile u64 *)&control.spilled)
+		return 0;
+	spilled = bpf_map_lookup_elem(&spill, &key);
+	if (!spilled)
+		return 0;
+	*out = *spilled;
+	if (take) {
+		if (bpf_map_delete_elem(&spill, &key))
+			return 0;
+		__sync_fetch_and_add(&control.spilled, -1);
+	}
+	return 1;
+}
+
+static __always_inline int live_spill(u64 key, const struct mt_spill *block)
+{
+	if (bpf_map_update_elem(&spill, &key, block, BPF_ANY))
+		return -1;
+	__sync_fetch_and_add(&control.spilled, 1);
+	count_notice(MT_NOTICE_SPILLED);
+	return 0;
+}
+
+/* First free slot, or MT_BUCKET_SLOTS. */
+static __always_inline u32 bucket_free(struct mt_bucket *b)
+{
+	return bucket_find(b, 0);
+}
+
+/* Puts the block into one segment; 0 when it is in. */
+GLOBAL int segment_insert(u32 segment, u64 key, struct mt_spill *block, u32 newest)
+{
+	if (!block)
+		return -1;
+	for (int try = 0; try < 4; try++) {
+		struct mt_bucket *a = live_bucket(segment, key, 0), *b;
+		u32 i, j;
+
+		if (!a)
+			return -1;
+		i = bucket_free(a);
+		if (i >= MT_BUCKET_SLOTS / 2) {
+			b = live_bucket(segment, key, 1);
+			if (!b)
+				return -1;
+			j = bucket_free(b);
+			if (j < i) {
+				a = b;
+				i = j;
+			}
+			if (newest && i >= LIVE_CROWDED)
+				want_room(WANT_LIVE);
+			if (i >= MT_BUCKET_SLOTS)
+				return -1;
+		}
+		if (__sync_val_compare_and_swap(&a->key[i], 0, key))
+			continue;
+		a->born_ns[i] = block->born_ns;
+		*(volatile u64 *)&a->meta[i] = block->size << MT_SITE_BITS | block->site;
+		return 0;
+	}
+	return -1;
+}
+
+/* Puts a block in; 0 or -1 when there was no room anywhere (the caller counts the loss).
+ * meta 0 means "being written", so a block of 0 bytes without a site spills, like a huge one. */
+GLOBAL int live_insert(u64 key, struct mt_spill *block)
+{
+	u32 newest = control.live_segments;
+
+	if (!block)
+		return -1;
+	if (block->size > MT_SIZE_MAX || !(block->size | block->site))
+		return live_spill(key, block);
+	for (u32 n = 0; n < MT_LIVE_SEGMENTS; n++) {
+		u32 segment = newest - 1 - n;
+
+		if (segment >= MT_LIVE_SEGMENTS)
+			break;
+		if (!segment_insert(segment, key, block, !n))
+			return 0;
+	}
+	return live_spill(key, block);
+}
+
+#endif

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0-only) */
+/*
+ * maps.h - every table of the probes.
+ *
+ * Tables that grow are arrays of segments: BPF arrays are allocated whole when created, so a
+ * session starts with one small segment each and user space adds more when a probe asks for it
+ * (control.want_*) or when a pool runs low.
+ */
+#ifndef MEMTRACE_BPF_MAPS_H
+#define MEMTRACE_BPF_MAPS_H
+
+/* A function verified once, by itself. Weak, so that the compiler does not carry what it knows of the
+ * result into callers: the verifier would not know it and refuse their missing checks. */
+#define GLOBAL __attribute__((noinline, weak))
+
+#ifndef BPF_F_INNER_MAP
+#define BPF_F_INNER_MAP (1U << 12)
+#endif
+
+/* What a thread is doing inside the allocator, and its scratch. In task storage because a probe
+ * can be preempted by another task's probe on the same CPU. */
+struct mt_task {
+	__u32 epoch; /* of control when acct was looked up */
+	__u32 acct;
+	__u32 call; /* enum mt_call in progress; 0: none */
+	__u32 pad;
+	__u64 freed_ptr; /* the last free_sized, as long as nothing came after it */
+	__u64 freed_sp;
+	__u64 sp; /* stack pointer at entry of the outermost call */
+	__u64 size;
+	__u64 arg;	     /* old block, or where posix_memalign puts its result */
+	struct mt_spill old; /* realloc: the block taken out; born_ns 0: there was none */
+	__u64 hash; /* of the stack below */
+	__u32 frame_cnt;
+	__u32 stack_end; /* enum mt_stack_end */
+	__u64 frames[MT_CHUNKS_PER_STACK_MAX * MT_CHUNK_FRAMES];
+	__u64 window[MT_WINDOW_BYTES / 8 + 1];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct mt_task);
+} tasks SEC(".maps");
+
+/* For the rare thread whose task storage could not be allocated. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 256);
+	__type(key, __u32);
+	__type(value, struct mt_task);
+} task_spill SEC(".maps");
+
+/* A state that says nothing; never written. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct mt_task);
+} task_blank SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, struct mt_acct);
+} accts SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, MT_SCOPES);
+	__type(key, __u32);
+	__type(value, struct mt_scope);
+} scopes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 32768);
+	__type(key, __u32); /* tgid */
+	__type(value, struct mt_membership);
+} members SEC(".maps");
+
+struct live_segment {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
+	__uint(max_entries, MT_LIVE_BASE_BUCKETS);
+	__type(key, __u32);
+	__type(value, struct mt_bucket);
+} live_first SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, MT_LIVE_SEGMENTS);
+	__type(key, __u32);
+	__array(values, struct live_segment);
+} live SEC(".maps") = { .values = { [0] = (void *)&live_first } };
+
+struct index_segment {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
+	__uint(max_entries, MT_INDEX_BASE_BUCKETS);
+	__type(key, __u32);
+	__type(value, struct mt_index_bucket);
+} index_first SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, MT_INDEX_SEGMENTS);
+	__type(key, __u32);
+	__array(values, struct index_segment);
+} site_index SEC(".maps") = { .values = { [0] = (void *)&index_first } };
+
+struct site_segment {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, MT_SITE_SEGMENT);
+	__type(key, __u32);
+	__type(value, struct mt_site);
+} site_first SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, MT_SITE_SEGMENTS);
+	__type(key, __u32);
+	__array(values, struct site_segment);
+} sites SEC(".maps") = { .values = { [0] = (void *)&site_first } };
+
+struct chunk_segment {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, MT_CHUNK_SEGMENT);
+	__type(key, __u32);
+	__type(value, struct mt_chunk);
+} chunk_first SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, MT_CHUNK_SEGMENTS);
+	__type(key, __u32);
+	__array(values, struct chunk_segment);
+} chunks SEC(".maps") = { .values = { [0] = (void *)&chunk_first } };
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, struct mt_spill);
+} spill SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, struct mt_ghost);
+} ghosts SEC(".maps");
+
+/* Executables whose allocators are probed already. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 16384);
+	__type(key, struct mt_file_id);
+	__type(value, __u32);
+} known_files SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_CGROUP_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} cgroups SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct mt_percpu);
+} percpu SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 256 * 1024);
+} news SEC(".maps");
+
+struct mt_control control;
+
+#endif

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: (MIT OR GPL-2.0-only)
+/*
+ * memtrace.bpf.c - the programs on allocation functions: what enters, what returns.
+ *
+ * One program for every entry and one for every return; the attach cookie says which function it
+ * is (enum mt_call). Rules kept here: a free takes its block out at entry, an allocation puts one
+ * in at return; realloc takes out at entry and puts in, or back, at return; only the outermost
+ * call counts; a NULL result is a failure, never a block.
+ */
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+
+#include "memtrace/abi.h"
+#include "maps.h"
+#include "count.h"
+#include "pool.h"
+#include "live.h"
+#include "task.h"
+#include "stack.h"
+#include "site.h"
+#include "account.h"
+#include "member.h"
+#include "inherit.h"
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";
+
+/* A block left the account. */
+static __always_inline void discharge(struct mt_acct *a, u32 slot, const struct mt_spill *block)
+{
+	site_sub(block->site, a, block->size);
+	__sync_fetch_and_add(&a->frees, 1);
+	acct_change(a, slot, 0, -(s64)block->size, -1, 0);
+}
+
+static __always_inline void unknown_free(struct mt_acct *a, u32 slot, u64 addr)
+{
+	if (a->parent && block_is_inherited(slot, addr))
+		__sync_fetch_and_add(&a->inherited_frees, 1);
+	else
+		__sync_fetch_and_add(&a->unknown_frees, 1);
+}
+
+/* Takes a block out of the live table; 1 when it was there. */
+static __always_inline int block_take(struct mt_acct *a, u32 slot, u64 addr, struct mt_spill *block)
+{
+	u64 key = live_key(addr, slot);
+
+	if (!key || !live_find(key, block, 1))
+		return 0;
+	if (*(volatile u32 *)&a->heirs)
+		ghost_leave(a, key, block, bpf_ktime_get_ns());
+	return 1;
+}
+
+static __always_inline void on_free_entry(struct pt_regs *ctx, struct mt_task *t, u32 call)
+{
+	u64 addr = PT_REGS_PARM1(ctx);
+	struct mt_spill block = {};
+	u32 slot = t->acct;
+	struct mt_acct *a;
+
+	if (!addr || task_forwarded_free(t, call, addr, PT_REGS_SP(ctx)))
+		return;
+	a = acct_at(slot);
+	if (!a)
+		return;
+	if (block_take(a, slot, addr, &block))
+		discharge(a, slot, &block);
+	else
+		unknown_free(a, slot, addr);
+}
+
+static __always_inline void on_realloc_entry(struct mt_task *t, u64 addr)
+{
+	struct mt_acct *a;
+
+	t->arg = addr;
+	t->old.born_ns = 0;
+	if (!addr)
+		return;
+	a = acct_at(t->acct);
+	if (a)
+		block_take(a, t->acct, addr, &t->old);
+}
+
+/* Entry of any function of the family. */
+SEC("uprobe")
+int on_enter(struct pt_regs *ctx)
+{
+	u32 call = bpf_get_attach_cookie(ctx);
+	struct mt_task *t = member_task();
+	u64 sp = PT_REGS_SP(ctx);
+
+	if (!t)
+		return 0;
+	if (t->call) {
+		if (task_is_nested(t, sp))
+			return 0;
+		task_forget_stale(t, t->acct);
+	}
+	if (call == MT_CALL_FREE || call == MT_CALL_FREE_SIZED) {
+		on_free_entry(ctx, t, call);
+		return 0;
+	}
+	t->freed_ptr = 0;
+	t->sp = sp;
+	t->call = call;
+	switch (call) {
+	case MT_CALL_MALLOC:
+		t->size = PT_REGS_PARM1(ctx);
+		break;
+	case MT_CALL_CALLOC:
+		t->size = PT_REGS_PARM1(ctx) * PT_REGS_PARM2(ctx);
+		break;
+	case MT_CALL_REALLOC:
+		t->size = PT_REGS_PARM2(ctx);
+		on_realloc_entry(t, PT_REGS_PARM1(ctx));
+		break;
+	case MT_CALL_REALLOCARRAY:
+		t->size = PT_REGS_PARM2(ctx) * PT_REGS_PARM3(ctx);
+		on_realloc_entry(t, PT_REGS_PARM1(ctx));
+		break;
+	case MT_CALL_ALIGNED:
+		t->size = PT_REGS_PARM2(ctx);
+		break;
+	case MT_CALL_POSIX_MEMALIGN:
+		t->arg = PT_REGS_PARM1(ctx);
+		t->size = PT_REGS_PARM3(ctx);
+		break;
+	default:
+		t->call = MT_CALL_NONE;
+	}
+	return 0;
+}
+
+/* A block came to be at addr: the table, then the figures. old is what a realloc replaced. */
+static __always_inline void charge(struct pt_regs *ctx, struct mt_task *t, struct mt_acct *a,
+				   u64 addr, const struct mt_spill *old)
+{
+	u64 key = live_key(addr, t->acct), now = bpf_ktime_get_ns();
+	struct mt_spill block = { .size = t->size, .born_ns = now };
+	s64 bytes = block.size;
+
+	stack_take(ctx, t);
+	block.site = site_intern(t, t->acct);
+	if (!key || live_insert(key, &block)) {
+		count_loss(key ? MT_LOSS_TABLE_FULL : MT_LOSS_BAD_ADDRESS);
+		if (old)
+			discharge(a, t->acct, old);
+		return;
+	}
+	if (old) {
+		bytes -= old->size;
+		site_sub(old->site, a, old->size);
+		__sync_fetch_and_add(&a->frees, 1);
+	}
+	site_add(block.site, a, block.size);
+	__sync_fetch_and_add(&a->allocs, 1);
+	__sync_fetch_and_add(&a->alloc_bytes, block.size);
+	size_count(block.size);
+	acct_change(a, t->acct, block.site, bytes, old ? 0 : 1, now);
+}
+
+/* realloc came back: block to block, a free by size 0, or a failure that keeps the old block. */
+static __always_inline void on_realloc_return(struct pt_regs *ctx, struct mt_task *t,
+					      struct mt_acct *a, u64 addr)
+{
+	struct mt_spill old = t->old;
+
+	t->old.born_ns = 0;
+	if (addr) {
+		if (t->arg) {
+			__sync_fetch_and_add(&a->reallocs, 1);
+			if (!old.born_ns)
+				unknown_free(a, t->acct, t->arg);
+		}
+		charge(ctx, t, a, addr, old.born_ns ? &old : NULL);
+		return;
+	}
+	if (t->arg && !t->size) { /* realloc(p, 0) freed */
+		if (old.born_ns)
+			discharge(a, t->acct, &old);
+		else
+			unknown_free(a, t->acct, t->arg);
+		return;
+	}
+	t->old = old;
+	task_put_old_back(t, t->acct);
+	__sync_fetch_and_add(&a->failed_allocs, 1);
+}
+
+/* Return of any function of the family that yields a block. */
+SEC("uprobe")
+int on_return(struct pt_regs *ctx)
+{
+	struct mt_task *t = task_get(0);
+	u64 sp = PT_REGS_SP(ctx), addr = PT_REGS_RC(ctx);
+	struct mt_acct *a;
+	u32 call;
+
+	if (!t || !t->call || SP_AT_RETURN(t->sp) > sp)
+		return 0;
+	if (SP_AT_RETURN(t->sp) < sp) {
+		task_forget_stale(t, t->acct);
+		return 0;
+	}
+	call = t->call;
+	t->call = MT_CALL_NONE;
+	a = acct_at(t->acct);
+	if (!a)
+		return 0;
+	if (call == MT_CALL_REALLOC || call == MT_CALL_REALLOCARRAY) {
+		on_realloc_return(ctx, t, a, addr);
+		return 0;
+	}
+	if (call == MT_CALL_POSIX_MEMALIGN) {
+		u64 out = 0;
+
+		if ((s32)addr == 0 && bpf_probe_read_user(&out, sizeof(out), (void *)t->arg)) {
+			count_loss(MT_LOSS_READ_FAULT);
+			return 0;
+		}
+		addr = (s32)addr == 0 ? out : 0;
+	}
+	if (addr)
+		charge(ctx, t, a, addr, NULL);
+	else
+		__sync_fetch_and_add(&a->failed_allocs, 1);
+	return 0;
+}
+
+#include "life.h"

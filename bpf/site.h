@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0-only) */
+/*
+ * site.h - interns a call path of an account: equal stacks are one site, different ones never.
+ *
+ * The index maps hash bits to a site number; the frames themselves are then compared, so a hash
+ * collision costs time and nothing else. Frames are kept in chained chunks, padded with zeros.
+ */
+#ifndef MEMTRACE_BPF_SITE_H
+#define MEMTRACE_BPF_SITE_H
+
+#define INDEX_CROWDED 12
+#define INDEX_TAG_MASK (~MT_SITE_MASK)
+
+static __always_inline struct mt_index_bucket *index_bucket(u32 segment, u64 hash, u32 which)
+{
+	void *inner;
+	u32 at;
+
+	inner = bpf_map_lookup_elem(&site_index, &segment);
+	if (!inner || segment >= MT_INDEX_SEGMENTS)
+		return NULL;
+	at = (which ? hash : hash >> 10) & (control.index_buckets[segment] - 1);
+	return bpf_map_lookup_elem(inner, &at);
+}
+
+/* Are the frames in t those of the site? Both are padded with zeros to whole chunks. */
+GLOBAL int site_matches(struct mt_task *t, u32 site, u32 acct, u32 frame_cnt)
+{
+	struct mt_site *s = site_at(site);
+	u64 chunk;
+
+	if (!t || !s || s->acct != acct || s->frame_cnt != frame_cnt)
+		return 0;
+	chunk = s->chunk;
+	for (u32 c = 0; c < MT_CHUNKS_PER_STACK_MAX; c++) {
+		struct mt_chunk *piece;
+		u64 diff = 0;
+
+		if (c * MT_CHUNK_FRAMES >= frame_cnt)
+			break;
+		piece = chunk_at(chunk);
+		if (!piece)
+			return 0;
+#pragma clang loop unroll(full)
+		for (u32 i = 0; i < MT_CHUNK_FRAMES; i++)
+			diff |= piece->pc[i] ^ t->frames[c * MT_CHUNK_FRAMES + i];
+		if (diff)
+			return 0;
+		chunk = piece->next;
+	}
+	return 1;
+}
+
+/* Copies the frames into fresh chunks; the first one, or 0 when there was no room. */
+GLOBAL int frames_store(struct mt_task *t, u32 frame_cnt)
+{
+	struct mt_chunk *previous = NULL;
+	u32 first = 0;
+
+	if (!t)
+		return 0;
+	for (u32 c = 0; c < MT_CHUNKS_PER_STACK_MAX; c++) {
+		struct mt_chunk *piece;
+		u32 chunk;
+
+		if (c * MT_CHUNK_FRAMES >= frame_cnt)
+			break;
+		chunk = chunk_pop();
+		piece = chunk ? chunk_at(chunk) : NULL;
+		if (!piece)
+			return 0;
+#pragma clang loop unroll(full)
+		for (u32 i = 0; i < MT_CHUNK_FRAMES; i++)
+			piece->pc[i] = t->frames[c * MT_CHUNK_FRAMES + i];
+		piece->next = 0;
+		if (previous)
+			previous->next = chunk;
+		else
+			first = chunk;
+		previous = piece;
+	}
+	return first;
+}
+
+/* A new site with the frames in t, or 0. */
+GLOBAL int site_create(struct mt_task *t, u32 acct, u32 frame_cnt, u64 hash, u32 end)
+{
+	u32 site = site_pop(), chunk;
+	struct mt_site *s;
+
+	s = site ? site_at(site) : NULL;
+	if (!s || !t)
+		return 0;
+	chunk = frames_store(t, frame_cnt);
+	if (!chunk && frame_cnt)
+		frame_cnt = 0; /* counted as not recorded by its end */
+	s->hash = hash;
+	s->chunk = chunk;
+	s->frame_cnt = frame_cnt;
+	s->stack_end = frame_cnt ? end : MT_END_OFF;
+	s->alloc_blocks = 0;
+	s->alloc_bytes = 0;
+	s->free_blocks = 0;
+	s->live_bytes = 0;
+	s->peak_bytes = 0;
+	s->at_peak_bytes = 0;
+	s->epoch = 0;
+	s->first_ns = bpf_ktime_get_ns();
+	*(volatile u32 *)&s->acct = acct;
+	if (site + MT_SITE_SEGMENT / 2 > *(volatile u32 *)&control.sites.cap ||
+	    chunk + MT_CHUNK_SEGMENT / 2 > *(volatile u32 *)&control.chunks.cap)
+		want_room(WANT_INDEX);
+	return site;
+}
+
+/* Looks a stack up in one bucket; its site, or 0. tag has the hash bits, the low ones are ignored. */
+GLOBAL int index_lookup(struct mt_index_bucket *b, struct mt_task *t, u32 acct, u32 frame_cnt,
+			u64 tag)
+{
+	if (!b || !t)
+		return 0;
+	for (u32 i = 0; i < MT_BUCKET_SLOTS; i++) {
+		u64 entry = *(volatile u64 *)&b->entry[i];
+		u32 site = entry & MT_SITE_MASK;
+
+		if (site && !((entry ^ tag) & INDEX_TAG_MASK) &&
+		    site_matches(t, site, acct, frame_cnt))
+			return site;
+	}
+	return 0;
+}
+
+/* First free entry, or MT_BUCKET_SLOTS. */
+GLOBAL int index_room(struct mt_index_bucket *b)
+{
+	if (b) {
+		for (u32 i = 0; i < MT_BUCKET_SLOTS; i++)
+			if (!*(volatile u64 *)&b->entry[i])
+				return i;
+	}
+	return MT_BUCKET_SLOTS;
+}
+
+/* Finds a stack among all segments' homes; 0 when it is new. */
+GLOBAL int site_find(struct mt_task *t, u32 acct, u32 frame_cnt, u64 hash)
+{
+	u32 newest = control.index_segments;
+
+	if (!t)
+		return 0;
+	for (u32 n = 0; n < 2 * MT_INDEX_SEGMENTS; n++) {
+		u32 segment = newest - 1 - n / 2, site;
+		struct mt_index_bucket *b;
+
+		if (segment >= MT_INDEX_SEGMENTS)
+			break;
+		b = index_bucket(segment, hash, n & 1);
+		if (!b)
+			break;
+		site = index_lookup(b, t, acct, frame_cnt, hash);
+		if (site)
+			return site;
+	}
+	return 0;
+}
+
+/* Enters hash bits and site into one bucket. A thread that lost the race for the entry looks again:
+ * the winner may have been the same stack; its own new site then stays unused. Returns the site that
+ * is in, or 0 when there was no room. */
+GLOBAL int index_enter(struct mt_index_bucket *b, struct mt_task *t, u32 acct, u32 frame_cnt,
+		       u64 entry)
+{
+	if (!b || !t)
+		return 0;
+	for (int try = 0; try < 3; try++) {
+		u32 room = index_room(b), twin;
+
+		if (room >= MT_BUCKET_SLOTS)
+			return 0;
+		if (room >= INDEX_CROWDED)
+			want_room(WANT_INDEX);
+		if (!__sync_val_compare_and_swap(&b->entry[room], 0, entry))
+			return entry & MT_SITE_MASK;
+		twin = index_lookup(b, t, acct, frame_cnt, entry);
+		if (twin)
+			return twin;
+	}
+	return 0;
+}
+
+/* Publishes a site in the newest segment that has room. */
+GLOBAL int site_publish(struct mt_task *t, u32 acct, u32 frame_cnt, u64 hash, u32 site)
+{
+	u64 entry = (hash & INDEX_TAG_MASK) | (site & MT_SITE_MASK);
+	u32 newest = control.index_segments;
+
+	if (!t)
+		return 0;
+	for (u32 n = 0; n < 2 * MT_INDEX_SEGMENTS; n++) {
+		u32 segment = newest - 1 - n / 2, in;
+		struct mt_index_bucket *b;
+
+		if (segment >= MT_INDEX_SEGMENTS)
+			break;
+		b = index_bucket(segment, hash, n & 1);
+		if (!b)
+			break;
+		in = index_enter(b, t, acct, frame_cnt, entry);
+		if (in)
+			return in;
+	}
+	want_room(WANT_INDEX);
+	return site; /* not found again: a second site with these frames; user space merges them */
+}
+
+/* The site of the stack in t, or 0 (counted). */
+static __always_inline u32 site_intern(struct mt_task *t, u32 acct)
+{
+	u64 hash = (t->hash ^ acct) * HASH_PRIME;
+	u32 n = t->frame_cnt, site;
+
+	hash ^= hash >> 32;
+#pragma clang loop unroll(full)
+	for (u32 i = 0; i < MT_CHUNK_FRAMES - 1; i++) {
+		u32 at = n + i;
+
+		if (at < MT_CHUNKS_PER_STACK_MAX * MT_CHUNK_FRAMES)
+			t->frames[at] = 0;
+	}
+	site = site_find(t, acct, n, hash);
+	if (site)
+		return site;
+	site = site_create(t, acct, n, hash, t->stack_end);
+	if (!site) {
+		count_loss(MT_LOSS_SITE_TABLE_FULL);
+		want_room(WANT_INDEX);
+		return 0;
+	}
+	return site_publish(t, acct, n, hash, site);
+}
+
+#endif

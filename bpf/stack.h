@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0-only) */
+/*
+ * stack.h - the call path of an allocation, as return addresses, leaf first.
+ *
+ * Taken when the call returns: the caller is then the instruction pointer itself and the frame
+ * pointer is the caller's, so no prologue of the allocator can hide the first frame. The stack is
+ * copied one window at a time and walked inside the copy.
+ *
+ *	rbp -> | next rbp | return address | ...caller's frame... | next next rbp | ...
+ */
+#ifndef MEMTRACE_BPF_STACK_H
+#define MEMTRACE_BPF_STACK_H
+
+#define STACK_STEP_MAX (1 << 20) /* a frame larger than this is taken as a broken chain */
+#define PAGE_BYTES 4096
+#define ADDRESS_MIN 4096
+#define HASH_PRIME 0x9e3779b97f4a7c15ULL
+#define HASH_MIX(hash, word) (((hash) ^ (word) ^ (hash) >> 29) * HASH_PRIME)
+
+/* Copies a window that starts at addr; its length, or 0 when not even one frame could be read. The
+ * top of a stack may end before the window does: then what is left of the page is enough. */
+GLOBAL int window_read(struct mt_task *t, u64 addr)
+{
+	u32 left = PAGE_BYTES - (addr & (PAGE_BYTES - 1));
+
+	if (!t)
+		return 0;
+	if (!bpf_probe_read_user(t->window, MT_WINDOW_BYTES, (void *)addr))
+		return MT_WINDOW_BYTES;
+	if (left >= MT_WINDOW_BYTES || left < 16)
+		return 0;
+	if (bpf_probe_read_user(t->window, left & (MT_WINDOW_BYTES - 1), (void *)addr))
+		return 0;
+	return left;
+}
+
+static __always_inline bool address_is_user(u64 addr)
+{
+	return addr >= ADDRESS_MIN && addr < 1ULL << 47;
+}
+
+/* Walks the frame-pointer chain from fp; the first frame, pc, is given. Fills t->frames, t->frame_cnt, t->hash; returns why the stack ended. */
+GLOBAL int stack_walk(struct mt_task *t, u64 pc, u64 sp, u64 fp)
+{
+	u32 depth = control.stack_depth, have = 0, n, end = MT_END_DEPTH;
+	u64 base = 0, hash = HASH_PRIME;
+
+	if (!t)
+		return MT_END_OFF;
+	t->frames[0] = pc;
+	hash = HASH_MIX(hash, pc);
+	n = 1;
+	if (fp < sp || fp - sp > STACK_STEP_MAX || fp & 7) {
+		end = fp ? MT_END_BROKEN : MT_END_COMPLETE;
+		goto out;
+	}
+	for (; n < MT_STACK_DEPTH_MAX && n < depth; n++) {
+		u64 off = fp - base, step, next, ret;
+
+		if (off + 16 > have) {
+			have = window_read(t, fp);
+			if (!have) {
+				end = MT_END_READ_FAULT;
+				break;
+			}
+			base = fp;
+			off = 0;
+		}
+		/* a bound the verifier sees right where it counts; off is in the window already */
+		asm volatile("%0 &= %1" : "+r"(off) : "i"((MT_WINDOW_BYTES - 1) & ~7));
+		next = *(u64 *)((void *)t->window + off);
+		ret = *(u64 *)((void *)t->window + off + 8);
+		if (!ret) {
+			end = MT_END_COMPLETE;
+			break;
+		}
+		if (!address_is_user(ret)) {
+			end = MT_END_BROKEN;
+			break;
+		}
+		t->frames[n] = ret;
+		hash = HASH_MIX(hash, ret);
+		if (!next) {
+			end = MT_END_COMPLETE;
+			n++;
+			break;
+		}
+		/* on the difference alone: bounds on next itself would tell each iteration's state
+		 * from every other's, and the verifier would walk them all */
+		step = next - fp;
+		if (step - 1 >= STACK_STEP_MAX || step & 7) {
+			end = MT_END_BROKEN;
+			n++;
+			break;
+		}
+		fp = next;
+	}
+out:
+	t->hash = hash;
+	t->frame_cnt = n;
+	t->stack_end = end;
+	return end;
+}
+
+/* Takes the current call path into t. */
+static __always_inline void stack_take(struct pt_regs *ctx, struct mt_task *t)
+{
+	struct mt_percpu *counters = percpu_counters();
+	u32 end = MT_END_OFF;
+
+	t->frame_cnt = 0;
+	t->hash = HASH_PRIME;
+	t->stack_end = end;
+	if (control.stacks == MT_STACKS_FP)
+		end = stack_walk(t, PT_REGS_IP(ctx), PT_REGS_SP(ctx), PT_REGS_FP(ctx));
+	if (counters && end < MT_END_CNT)
+		__sync_fetch_and_add(&counters->stack_ends[end], 1);
+}
+
+#endif

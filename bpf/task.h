@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0-only) */
+/*
+ * task.h - a thread inside the allocator: who it belongs to, and which call is the outermost.
+ *
+ * The outermost call of a nest is the one that counts. Its stack pointer is kept:
+ *
+ *	sp < t->sp   deeper: a nested call, if the outer one is really still there
+ *	sp = t->sp   a tail jump out of the outer call (its [sp] is the return trampoline), or stale
+ *	sp > t->sp   the outer call was left without a return (longjmp, exception): stale
+ */
+#ifndef MEMTRACE_BPF_TASK_H
+#define MEMTRACE_BPF_TASK_H
+
+/* The stack pointer a return probe sees, from the one at entry. */
+#if defined(__TARGET_ARCH_x86)
+#define SP_AT_RETURN(sp) ((sp) + 8)
+#else
+#define SP_AT_RETURN(sp) (sp)
+#endif
+
+static __always_inline struct mt_task *task_get(u64 flags)
+{
+	struct mt_task *t;
+	u32 tid;
+
+	t = bpf_task_storage_get(&tasks, bpf_get_current_task_btf(), 0, flags);
+	if (t)
+		return t;
+	tid = (u32)bpf_get_current_pid_tgid();
+	return bpf_map_lookup_elem(&task_spill, &tid);
+}
+
+/* A thread of a traced process without state yet. Its storage can fail to be allocated when the
+ * probe interrupted another task's allocation on this CPU. */
+static __always_inline struct mt_task *task_create(void)
+{
+	struct mt_task *t = task_get(BPF_LOCAL_STORAGE_GET_F_CREATE);
+	u32 tid;
+
+	if (t)
+		return t;
+	tid = (u32)bpf_get_current_pid_tgid();
+	t = bpf_map_lookup_elem(&task_blank, &(u32){ 0 });
+	if (t) {
+		bpf_map_update_elem(&task_spill, &tid, t, BPF_NOEXIST);
+		__sync_fetch_and_add(&control.task_spilled, 1);
+	}
+	return bpf_map_lookup_elem(&task_spill, &tid);
+}
+
+/* Where the kernel's return trampoline is in this address space, or 0. */
+static __always_inline u64 trampoline_address(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	return BPF_CORE_READ(task, mm, uprobes_state.xol_area, vaddr);
+}
+
+static __always_inline bool returns_to_trampoline(u64 sp)
+{
+	u64 ret = 0, trampoline = trampoline_address();
+
+	if (bpf_probe_read_user(&ret, sizeof(ret), (void *)sp))
+		return false;
+	return trampoline && ret == trampoline;
+}
+
+/* Is the call that is entered now inside the one in progress? On x86 the outer call's return
+ * address was replaced by the trampoline; when it is no longer there, the call is gone. */
+static __always_inline bool task_is_nested(const struct mt_task *t, u64 sp)
+{
+	if (sp > t->sp)
+		return false;
+#if defined(__TARGET_ARCH_x86)
+	return returns_to_trampoline(t->sp);
+#else
+	return sp < t->sp;
+#endif
+}
+
+/* Puts the old block of an unfinished realloc back. */
+static __always_inline void task_put_old_back(struct mt_task *t, u32 acct)
+{
+	u64 key = live_key(t->arg, acct);
+
+	if (!t->old.born_ns)
+		return;
+	if (key && live_insert(key, &t->old))
+		count_loss(MT_LOSS_TABLE_FULL);
+	t->old.born_ns = 0;
+}
+
+static __always_inline void task_forget_stale(struct mt_task *t, u32 acct)
+{
+	if (t->call == MT_CALL_REALLOC || t->call == MT_CALL_REALLOCARRAY)
+		task_put_old_back(t, acct);
+	t->call = MT_CALL_NONE;
+	count_notice(MT_NOTICE_STALE_ENTRY);
+}
+
+/* free_sized and the like may forward to free: one free seen twice, at or below the first's frame,
+ * with nothing between. */
+static __always_inline bool task_forwarded_free(struct mt_task *t, u32 call, u64 ptr, u64 sp)
+{
+	if (call == MT_CALL_FREE_SIZED) {
+		t->freed_ptr = ptr;
+		t->freed_sp = sp;
+		return false;
+	}
+	if (!t->freed_ptr)
+		return false;
+	if (t->freed_ptr == ptr && sp <= t->freed_sp) {
+		t->freed_ptr = 0;
+		return true;
+	}
+	t->freed_ptr = 0;
+	return false;
+}
+
+#endif

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0-only) */
+/*
+ * abi.h - what the probes and user space share: table layouts, news, counter names.
+ *
+ * The tables are written by BPF programs while user space reads them through mmap, so every
+ * field is naturally aligned and changed by one store or one atomic. Nothing here has a pointer.
+ *
+ * Live table. A block is one slot of a bucket; two buckets of one segment are its only homes:
+ *
+ *	bucket      key[16]              meta[16]           born_ns[16]
+ *	           +--------+--------+  +------+------+    +-------------+
+ *	 slot i    | addr>>3: 45 | acct:19 | size:44 | site:20 | time of birth |
+ *	           +--------+--------+  +------+------+    +-------------+
+ *
+ * key 0 is an empty slot. A slot is taken by a compare-and-swap of key; meta is written last and
+ * cleared first, so a reader that sees meta != 0 and the same key twice has seen one block.
+ * Blocks that do not fit the packing (size >= 2^44) live in the spill hash.
+ */
+#ifndef MEMTRACE_ABI_H
+#define MEMTRACE_ABI_H
+
+#include <linux/types.h>
+
+/* ---- limits ---------------------------------------------------------------------------------- */
+
+#define MT_BUCKET_SLOTS 16
+#define MT_ACCT_BITS 19
+#define MT_SITE_BITS 20
+#define MT_ADDR_SHIFT 3
+#define MT_ADDR_BITS 48
+#define MT_SIZE_BITS (64 - MT_SITE_BITS)
+#define MT_SITE_MASK ((1ULL << MT_SITE_BITS) - 1)
+#define MT_ACCT_MASK ((1ULL << MT_ACCT_BITS) - 1)
+#define MT_SIZE_MAX ((1ULL << MT_SIZE_BITS) - 1)
+
+#define MT_STACK_DEPTH_MAX 127
+#define MT_WINDOW_BYTES 1024
+#define MT_CHUNK_FRAMES 15
+#define MT_CHUNKS_PER_STACK_MAX 9 /* 9 * 15 >= 127 */
+
+#define MT_LIVE_SEGMENTS 24 /* geometric: 64 Ki slots doubling */
+#define MT_LIVE_BASE_BUCKETS 4096
+#define MT_INDEX_SEGMENTS 12
+#define MT_INDEX_BASE_BUCKETS 1024
+#define MT_SITE_SEGMENT 4096 /* sites in one segment */
+#define MT_SITE_SEGMENTS 256
+#define MT_CHUNK_SEGMENT 8192 /* chunks in one segment */
+#define MT_CHUNK_SEGMENTS 512
+#define MT_SIZE_CLASSES 48 /* log2 of requested bytes */
+#define MT_COMM_LEN 16
+
+/* ---- what can go wrong, by name ---------------------------------------------------------------- */
+
+/* losses: accounting events missed. X(enum suffix, JSON name, what it means) */
+#define MT_LOSSES(X)                                                                               \
+	X(TABLE_FULL, table_full, "live table and its spill were full")                            \
+	X(SITE_TABLE_FULL, site_table_full, "no room for a new call path; block counted, site unknown") \
+	X(ACCT_TABLE_FULL, process_table_full, "no room for another process")                      \
+	X(ENTRY_LOST, entry_state_lost, "no memory for a thread's entry state")                    \
+	X(BAD_ADDRESS, bad_address, "the allocator returned an address the table cannot hold")     \
+	X(READ_FAULT, result_unreadable, "posix_memalign's result could not be read")              \
+	X(PEAK_RACE, peak_race, "a new peak could not be stored")                                  \
+	X(PROBE_MISSED, probe_missed, "the kernel skipped a probe (recursion guard)")              \
+	X(LATE_SITE, site_gone, "a block's site was gone when it was freed")
+
+/* notices: recovered, or news that changes no figure */
+#define MT_NOTICES(X)                                                                              \
+	X(STALE_ENTRY, stale_entries, "calls into the allocator that never returned (longjmp, exit)") \
+	X(NEWS_DROPPED, news_dropped, "notifications dropped; the tables still hold the facts")    \
+	X(SPILLED, spilled_blocks, "blocks kept in the spill hash while the table grew")           \
+	X(GHOSTS_FULL, inherited_guesses, "frees taken as inherited without proof")                \
+	X(MMAP_LOST, map_records_lost, "module map records the kernel dropped")
+
+/* stack_quality: why stacks ended */
+#define MT_STACK_ENDS(X)                                                                           \
+	X(COMPLETE, complete, "the chain ended at a zero or root frame")                           \
+	X(BROKEN, broken_chain, "the next frame pointer made no sense")                            \
+	X(READ_FAULT, read_fault, "stack memory could not be read")                                \
+	X(DEPTH, depth_limit, "more frames than --stack-depth")                                    \
+	X(OFF, not_recorded, "stacks are off, or no room for the stack")
+
+#define MT_ENUM(name, json, text) MT_LOSS_##name,
+enum mt_loss { MT_LOSSES(MT_ENUM) MT_LOSS_CNT };
+#undef MT_ENUM
+#define MT_ENUM(name, json, text) MT_NOTICE_##name,
+enum mt_notice { MT_NOTICES(MT_ENUM) MT_NOTICE_CNT };
+#undef MT_ENUM
+#define MT_ENUM(name, json, text) MT_END_##name,
+enum mt_stack_end { MT_STACK_ENDS(MT_ENUM) MT_END_CNT };
+#undef MT_ENUM
+
+/* ---- probes ------------------------------------------------------------------------------------ */
+
+/* What a probed function is; the attach cookie of its probes. */
+enum mt_call {
+	MT_CALL_NONE,
+	MT_CALL_MALLOC,		/* (size) -> ptr; also operator new, valloc, pvalloc */
+	MT_CALL_CALLOC,		/* (count, size) -> ptr */
+	MT_CALL_REALLOC,	/* (old, size) -> ptr */
+	MT_CALL_REALLOCARRAY,	/* (old, count, size) -> ptr */
+	MT_CALL_ALIGNED,	/* (align, size) -> ptr: memalign, aligned_alloc */
+	MT_CALL_POSIX_MEMALIGN, /* (out, align, size) -> int */
+	MT_CALL_FREE,		/* (ptr); also cfree, operator delete */
+	MT_CALL_FREE_SIZED,	/* (ptr, ...): may forward to free */
+	MT_CALL_CNT,
+};
+
+/* ---- tables ------------------------------------------------------------------------------------ */
+
+struct mt_bucket {
+	__u64 key[MT_BUCKET_SLOTS];
+	__u64 meta[MT_BUCKET_SLOTS];
+	__u64 born_ns[MT_BUCKET_SLOTS];
+};
+
+/* One bucket of the site index: hash bits and a site number; 0 is empty. */
+struct mt_index_bucket {
+	__u64 entry[MT_BUCKET_SLOTS]; /* hash: high 44 bits | site: low 20 */
+};
+
+/* A piece of a stack, return addresses leaf first; next is a chunk number or 0. */
+struct mt_chunk {
+	__u64 pc[MT_CHUNK_FRAMES];
+	__u64 next; /* next chunk of the stack, or pool link */
+};
+
+/* A call path of one account, and its figures. Bytes are requested bytes. */
+struct mt_site {
+	__u64 hash;
+	__u32 acct; /* slot; 0 when the site is free */
+	__u32 chunk;
+	__u32 frame_cnt;
+	__u32 stack_end; /* enum mt_stack_end */
+	__u64 alloc_blocks;
+	__u64 alloc_bytes;
+	__u64 free_blocks;
+	__s64 live_bytes;
+	__u64 peak_bytes;
+	__u64 at_peak_bytes;	/* live when the account's peak #epoch was made; see site_at_peak() */
+	__u64 epoch;
+	__u64 first_ns;
+	__u64 next_free; /* pool link */
+	__u64 pad[4];
+};
+
+enum mt_acct_state {
+	MT_ACCT_FREE,
+	MT_ACCT_LIVE,
+	MT_ACCT_ENDED, /* no thread left; user space reads and then releases the slot */
+};
+
+enum mt_ended_by { MT_ENDED_NOT, MT_ENDED_EXEC, MT_ENDED_EXIT, MT_ENDED_SIGNAL };
+
+enum mt_acct_flag {
+	MT_ACCT_FORKED = 1 << 0,     /* began as a copy of its parent's heap */
+	MT_ACCT_FROM_START = 1 << 1, /* seen from its first instruction: nothing earlier is unknown */
+	MT_ACCT_UNFOLLOWED = 1 << 2, /* probes were not yet in place when it began */
+};
+
+/* One address space. Slot 0 is never used. */
+struct mt_acct {
+	__u64 allocs;
+	__u64 frees;
+	__u64 alloc_bytes; /* freed bytes are alloc_bytes - live_bytes */
+	__s64 live_bytes;
+	__u64 peak_bytes;
+	__u64 peak_epoch;
+	__u64 reallocs;
+	__u64 peak_races;
+
+	__u64 peak_at_ns;
+	__u64 peak_blocks;
+	__u64 failed_allocs;
+	__u64 unknown_frees;
+	__u64 inherited_frees;
+	__u64 id; /* unique for the session; 0 when the slot was never used */
+	__u64 start_ns;
+	__u64 end_ns;
+
+	__u64 fork_ns;	   /* when it was copied from parent */
+	__u64 last_fork_ns; /* when it was last copied itself */
+	__u64 parent_id;
+	__u32 parent; /* slot it was copied from; holds a reference (heirs) */
+	__u32 heirs;  /* accounts that may still free blocks of this one */
+	__u32 tgid;
+	__u32 ppid;
+	__u32 state;
+	__u32 scope;
+	__u32 sharers; /* thread groups that run in it */
+	__u32 flags;
+	__u32 ended_by;
+	__s32 exit_code; /* as wait(2) gives it */
+	__u64 followed_ns;
+	__u64 exceeded_ns; /* when its own limit was crossed (scope = process) */
+	char comm[MT_COMM_LEN];
+	__u64 next_free; /* pool link */
+	__u64 pad[3];
+};
+
+/* A sum over accounts: scope 0 is everything; a limit may apply to each. */
+struct mt_scope {
+	__s64 live_bytes;
+	__s64 live_blocks;
+	__u64 peak_bytes;
+	__u64 peak_at_ns;
+	__u64 peak_blocks;
+	__u64 exceeded_ns; /* 0 until the limit was crossed */
+	__u64 exceeded_usage;
+	__u32 exceeded_acct;
+	__u32 exceeded_site;
+	__u64 exceeded_acct_id;
+	__u64 pad[7];
+};
+
+/* ---- news -------------------------------------------------------------------------------------- */
+
+enum mt_news_kind {
+	MT_NEWS_FORK,  /* acct began as a copy; attach if it is followed by pid */
+	MT_NEWS_EXEC,  /* acct began by exec; stopped when .stopped is set */
+	MT_NEWS_END,   /* acct ended */
+	MT_NEWS_LIMIT, /* scope crossed its limit */
+	MT_NEWS_GROW,  /* some table wants room */
+	MT_NEWS_ADOPT, /* first sight of a process in -a */
+	MT_NEWS_SEEN,  /* a process nobody follows ran exec (--comm, --cgroup, -a) */
+};
+
+struct mt_file_id {
+	__u64 ino;
+	__u64 dev; /* as the kernel encodes it */
+};
+
+struct mt_news {
+	__u32 kind;
+	__u32 tgid;
+	__u64 time_ns;
+	__u32 acct;
+	__u32 scope;
+	__u64 acct_id;
+	__u32 site;
+	__u32 stopped;
+	__u64 usage_bytes;
+	struct mt_file_id file;
+	char comm[MT_COMM_LEN];
+};
+
+/* ---- control (the programs' .bss, mapped by both) ------------------------------------------------ */
+
+enum mt_stacks { MT_STACKS_NONE, MT_STACKS_FP };
+enum mt_on_limit { MT_ON_LIMIT_REPORT, MT_ON_LIMIT_STOP, MT_ON_LIMIT_KILL };
+
+#define MT_SCOPES 256
+
+/* Free slots of a table: a stack linked through the slots' own next word, then fresh ones.
+ * head is tag:32 | slot:32; the tag changes with every pop, so a pop cannot be fooled by a slot
+ * that left and came back in between. */
+struct mt_pool {
+	__u64 head;
+	__u32 fresh; /* next never-used slot */
+	__u32 cap;   /* slots that exist; user space raises it */
+};
+
+/* BY_PID: probes are bound to processes, so a child is unfollowed until user space attached. */
+enum mt_follow { MT_FOLLOW_NONE, MT_FOLLOW_INODE, MT_FOLLOW_BY_PID };
+enum mt_adopt { MT_ADOPT_NONE, MT_ADOPT_ALL, MT_ADOPT_COMM, MT_ADOPT_CGROUP };
+
+struct mt_control {
+	/* read by every probe */
+	__u32 epoch; /* raised when the set of targets changed: threads look themselves up again */
+	__u32 stacks;
+	__u32 stack_depth;
+	__u32 follow;
+	__u32 adopt; /* take in processes at their first call (inode-wide probes) */
+	__u32 self_tgid;
+	__u32 stop_at_exec; /* stop a traced process at exec of a file not in known_files */
+	__u32 on_limit;
+	__u64 limit_bytes; /* 0: none */
+	__u32 limit_per_process;
+	__u32 watch_exec; /* send MT_NEWS_SEEN for exec of processes nobody traces */
+	__u64 adopt_cgroup;
+	char adopt_comm[MT_COMM_LEN];
+	__u32 live_segments; /* in use, newest last */
+	__u32 index_segments;
+	__u32 live_buckets[MT_LIVE_SEGMENTS]; /* a power of two each */
+	__u32 index_buckets[MT_INDEX_SEGMENTS];
+
+	/* written by probes, rarely */
+	struct mt_pool accts;
+	struct mt_pool sites;
+	struct mt_pool chunks;
+	__u64 next_acct_id;
+	__u32 want_live;  /* user space should add a segment */
+	__u32 want_index;
+	__u64 spilled; /* blocks in the spill hash now */
+	__u32 task_spilled; /* threads in task_spill, ever */
+	__u32 pad;
+	__u64 ghosts;  /* entries in the ghost hash now */
+	__u64 losses[MT_LOSS_CNT];
+	__u64 notices[MT_NOTICE_CNT];
+};
+
+/* Per CPU, summed by user space. */
+struct mt_percpu {
+	__u64 size_classes[MT_SIZE_CLASSES];
+	__u64 stack_ends[MT_END_CNT];
+};
+
+/* A block that spilled. */
+struct mt_spill {
+	__u64 size;
+	__u64 born_ns;
+	__u64 site;
+};
+
+/* A freed block that a forked child may still hold a copy of. */
+struct mt_ghost {
+	__u64 born_ns;
+	__u64 died_ns;
+};
+
+/* Which account a thread group runs in. */
+struct mt_membership {
+	__u32 acct; /* 0: a launched command before its exec */
+	__u32 scope;
+};
+
+_Static_assert(sizeof(struct mt_acct) == 256, "whole cache lines");
+_Static_assert(sizeof(struct mt_site) == 128, "whole cache lines");
+_Static_assert(sizeof(struct mt_chunk) == 128, "whole cache lines");
+_Static_assert(sizeof(struct mt_scope) == 128, "whole cache lines");
+_Static_assert(MT_CHUNKS_PER_STACK_MAX * MT_CHUNK_FRAMES >= MT_STACK_DEPTH_MAX, "a stack fits");
+_Static_assert(MT_ADDR_BITS - MT_ADDR_SHIFT + MT_ACCT_BITS == 64, "a key is one word");
+
+#endif

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * memtrace.h - the library: trace heap allocations of unmodified processes.
+ *
+ * A session holds probes and tables; a snapshot is plain data taken from it (or from a file, or
+ * made by hand). Sessions are independent: several may live in one process, each used by one
+ * thread at a time.
+ *
+ *	struct memtrace_options options = { .sz = sizeof(options), .limit_bytes = 250 << 20 };
+ *	struct memtrace *session;
+ *	struct memtrace_snapshot *snapshot;
+ *
+ *	err = memtrace_open(&options, &session);
+ *	err = memtrace_attach(session, pid);
+ *	while (memtrace_poll(session, 1000) > 0)
+ *		;
+ *	err = memtrace_snapshot_take(session, &snapshot);
+ *	memtrace_snapshot_free(snapshot);
+ *	memtrace_close(session);
+ *
+ * Functions that can fail return 0 (or a count) or a negative errno; memtrace_error() then has the
+ * sentence for people. Times are CLOCK_MONOTONIC nanoseconds (_ns) or seconds since the session
+ * became ready (_s). Bytes are the bytes a program asked for.
+ */
+#ifndef MEMTRACE_MEMTRACE_H
+#define MEMTRACE_MEMTRACE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MEMTRACE_API __attribute__((visibility("default")))
+
+/* ---- snapshot: pure data --------------------------------------------------------------------- */
+
+#define MEMTRACE_UNKNOWN INT64_MIN /* a figure that is not known; null in JSON, never 0 */
+
+struct memtrace_frame {
+	uint64_t address;   /* return address minus one, as run in the process */
+	const char *symbol; /* demangled; NULL when unknown */
+	const char *module; /* path of the mapped file; NULL when unknown */
+	uint64_t offset;    /* of address in the module's file-relative addresses; else address */
+	const char *file;   /* source file; NULL when unknown */
+	uint32_t line;	    /* 0 when unknown */
+	bool inlined;
+};
+
+/* A call path of one process. Ages are of live blocks, at the snapshot or at the process's end. */
+struct memtrace_site {
+	uint64_t id;	   /* unique in the session */
+	uint64_t process;  /* memtrace_process.id */
+	uint64_t live_blocks, live_bytes;
+	uint64_t alloc_blocks, alloc_bytes;
+	uint64_t peak_bytes;	/* the site's own maximum of live bytes */
+	uint64_t bytes_at_peak; /* live at the process's peak */
+	double oldest_age_s, youngest_age_s; /* of live blocks; negative when there are none */
+	/* live blocks at least options.min_age_s old (all of them once the process ended, unless
+	 * the minimum age was asked for) */
+	uint64_t aged_blocks, aged_bytes;
+	double aged_youngest_s; /* youngest age among the aged; negative when none */
+	struct memtrace_frame *frames; /* leaf first, the allocator's own frames left out */
+	uint32_t frame_cnt;
+	uint32_t stack_end; /* index into snapshot.stack_quality: why the stack ended */
+};
+
+enum memtrace_ended_by {
+	MEMTRACE_RUNNING,
+	MEMTRACE_ENDED_EXEC,
+	MEMTRACE_ENDED_EXIT,
+	MEMTRACE_ENDED_SIGNAL,
+};
+
+/* One address space ever seen. An exec ends one and starts the next under the same pid. */
+struct memtrace_process {
+	uint64_t id; /* unique in the session */
+	pid_t pid, ppid;
+	const char *comm;
+	const char *exe;  /* NULL when unknown */
+	const char *lane; /* "uprobe" */
+	enum memtrace_ended_by ended_by;
+	int exit_status; /* valid when ended_by is EXIT */
+	int signal;	 /* valid when ended_by is SIGNAL */
+	double started_s, ended_s; /* since the session became ready; ended_s negative while running */
+	uint64_t allocs, frees, reallocs;
+	uint64_t alloc_bytes, freed_bytes;
+	uint64_t live_blocks, live_bytes;
+	uint64_t peak_bytes, peak_blocks;
+	double peak_at_s;
+	int64_t peak_unattributed_bytes;
+	uint64_t failed_allocs, inherited_frees;
+	int64_t unknown_frees;	   /* MEMTRACE_UNKNOWN when sampled */
+	double followed_after_s;   /* 0: from its start; negative: never; NAN: attached (not a start) */
+	bool since_attach;	   /* its earlier heap is unknown */
+	int64_t rss_bytes;	   /* at the snapshot; MEMTRACE_UNKNOWN once gone */
+};
+
+struct memtrace_totals {
+	uint64_t allocs, frees, reallocs;
+	uint64_t alloc_bytes, freed_bytes;
+	uint64_t live_blocks, live_bytes;
+	uint64_t peak_bytes, peak_blocks; /* of the sum over processes, not the sum of peaks */
+	double peak_at_s;
+	uint64_t failed_allocs, inherited_frees;
+	int64_t unknown_frees;
+};
+
+struct memtrace_counter {
+	const char *name; /* as in JSON */
+	const char *text; /* what it counts */
+	uint64_t value;
+};
+
+enum memtrace_limit_scope { MEMTRACE_LIMIT_TREE, MEMTRACE_LIMIT_PROCESS };
+
+struct memtrace_limit {
+	uint64_t bytes; /* 0: no limit */
+	enum memtrace_limit_scope scope;
+	bool exceeded;	      /* of anything in the session, ever */
+	double exceeded_at_s; /* first crossing */
+	uint64_t process;     /* id of the crosser */
+	uint64_t site;	      /* id of the site that crossed; 0 unknown */
+	uint64_t usage_bytes; /* live bytes right after the crossing allocation */
+	uint64_t now_bytes;   /* live bytes of the fullest scope now (tree, or the largest process) */
+	uint64_t peak_bytes;  /* the fullest any scope ever was */
+};
+
+struct memtrace_snapshot {
+	const char *tool_version;
+	const char *target; /* as a person would name it: "pid 4242", "./bench -n 3", "all processes" */
+	const char *lane;
+	bool estimated;
+	bool final; /* sums agree exactly; false: a moving picture */
+	double duration_s; /* since ready */
+	double interval_s; /* since the previous snapshot of this session; 0 for the first */
+	double alloc_rate, free_rate, alloc_bytes_rate; /* per second over that interval */
+	int64_t unix_time_ms; /* wall clock when it was taken */
+	double min_age_s; /* what aged_* was computed with */
+
+	struct memtrace_limit limit;
+	struct memtrace_totals totals;
+	struct memtrace_process *processes;
+	size_t process_cnt;
+	struct memtrace_site *sites;
+	size_t site_cnt;
+	struct memtrace_counter *losses;
+	size_t loss_cnt;
+	struct memtrace_counter *notices;
+	size_t notice_cnt;
+	struct memtrace_counter *stack_quality;
+	size_t stack_quality_cnt;
+	uint64_t size_classes[48]; /* allocations by floor(log2(bytes)); [0] has 0 and 1 */
+	uint64_t tracer_bytes;	   /* memory the tables hold in the kernel */
+
+	void *arena; /* owns every string and array above */
+};
+
+/* Frees a snapshot and all it points to. Takes NULL. */
+MEMTRACE_API void memtrace_snapshot_free(struct memtrace_snapshot *snapshot);
+
+/* ---- session --------------------------------------------------------------------------------- */
+
+struct memtrace; /* opaque */
+
+enum memtrace_stacks { MEMTRACE_STACKS_FP, MEMTRACE_STACKS_NONE };
+enum memtrace_on_limit { MEMTRACE_LIMIT_REPORT, MEMTRACE_LIMIT_STOP, MEMTRACE_LIMIT_KILL };
+enum memtrace_follow { MEMTRACE_FOLLOW_NEWS, MEMTRACE_FOLLOW_EXACT, MEMTRACE_FOLLOW_NONE };
+enum memtrace_log { MEMTRACE_LOG_WARN, MEMTRACE_LOG_INFO, MEMTRACE_LOG_DEBUG };
+
+struct memtrace_options {
+	size_t sz; /* sizeof(struct memtrace_options): lets the struct grow */
+	enum memtrace_stacks stacks;
+	uint32_t stack_depth; /* frames; 0: 64; at most 127 */
+	uint64_t limit_bytes; /* 0: none */
+	enum memtrace_on_limit on_limit;
+	enum memtrace_follow follow;
+	double min_age_s;	  /* blocks younger than this are no leak suspects */
+	bool min_age_at_exit;	  /* apply min_age_s to ended processes too */
+	uint64_t max_memory_bytes; /* budget of the tables; 0: a quarter of the machine's memory */
+	void (*log)(void *ctx, enum memtrace_log level, const char *line); /* NULL: silent */
+	void *log_ctx;
+};
+
+/* Loads the probes; needs root (or cap_bpf, cap_perfmon, cap_sys_ptrace, cap_sys_admin). On
+ * failure *session may still be non-NULL, only to be asked memtrace_error() and closed. */
+MEMTRACE_API int memtrace_open(const struct memtrace_options *options, struct memtrace **session);
+
+/* What to trace; call one or more of the same kind before memtrace_start(). */
+MEMTRACE_API int memtrace_attach(struct memtrace *session, pid_t pid);
+MEMTRACE_API int memtrace_attach_all(struct memtrace *session);
+MEMTRACE_API int memtrace_attach_comm(struct memtrace *session, const char *comm);
+MEMTRACE_API int memtrace_attach_cgroup(struct memtrace *session, const char *path);
+
+/* How a launched command is to run. */
+struct memtrace_command {
+	size_t sz;
+	char *const *argv; /* borrowed until memtrace_launch returns; argv[0] is looked up in PATH */
+	bool set_user;	   /* run as uid/gid below */
+	uid_t uid;
+	gid_t gid;
+};
+
+/* Prepares argv to run with every allocation from its first instruction on traced; it starts with
+ * memtrace_start(). *pid gets the command's pid. */
+MEMTRACE_API int memtrace_launch(struct memtrace *session, const struct memtrace_command *command,
+				 pid_t *pid);
+
+/* Everything is in place: accounting counts from here. Lets a launched command go. */
+MEMTRACE_API int memtrace_start(struct memtrace *session);
+
+/* Handles news for at most timeout_ms (-1: until something happened). Returns the number of traced
+ * processes still running, 0 when all ended, or a negative errno (-EINTR: a signal arrived). */
+MEMTRACE_API int memtrace_poll(struct memtrace *session, int timeout_ms);
+
+/* An fd that is readable when memtrace_poll has work; owned by the session. */
+MEMTRACE_API int memtrace_fd(const struct memtrace *session);
+
+/* Status of the launched command as wait(2) gives it; -EAGAIN while it runs. */
+MEMTRACE_API int memtrace_command_status(struct memtrace *session, int *wait_status);
+
+/* Removes every probe; targets go on at full speed. Figures stay readable. */
+MEMTRACE_API int memtrace_detach(struct memtrace *session);
+
+/* Takes a snapshot. The caller owns *snapshot: memtrace_snapshot_free. It stays valid after close. */
+MEMTRACE_API int memtrace_snapshot_take(struct memtrace *session,
+					struct memtrace_snapshot **snapshot);
+
+/* The last failure of this session as one sentence with a remedy; owned by the session. NULL
+ * session: why memtrace_open had no memory. */
+MEMTRACE_API const char *memtrace_error(const struct memtrace *session);
+
+/* Ends the session: detaches, ends nothing it did not start. Takes NULL. */
+MEMTRACE_API void memtrace_close(struct memtrace *session);
+
+MEMTRACE_API const char *memtrace_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

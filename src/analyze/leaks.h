@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * leaks.h - memory that nobody gave back, by call path.
+ *
+ * A leak is the aged blocks of a call path: of a running process those at least min_age_s old (see
+ * memtrace_options), of an ended one all that were never freed. Call paths of one process that
+ * read the same - equal module and offset in every frame, equally cut - are one row: the same code
+ * mapped twice is still one leak. Different processes never share a row.
+ *
+ * Rows come largest first; of equally large ones the one with the oldest block first; then by
+ * site id, so that the order is the same every time.
+ */
+#ifndef MEMTRACE_ANALYZE_LEAKS_H
+#define MEMTRACE_ANALYZE_LEAKS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "memtrace/memtrace.h"
+
+struct leaks_params {
+	uint64_t min_bytes; /* rows with less are left out, and counted as small */
+	size_t top;	    /* rows to keep; 0: all */
+};
+
+struct leak {
+	uint64_t site;	  /* id of the call path; of merged ones the one that holds most */
+	uint64_t process; /* id */
+	uint64_t live_blocks, live_bytes;    /* the aged ones */
+	double oldest_age_s, youngest_age_s; /* negative when unknown */
+	bool ended;			     /* the process is over: never freed */
+	uint64_t *sites;		     /* every call path in the row, largest first */
+	size_t site_cnt;
+};
+
+struct leaks_result {
+	struct leaks_params params;
+	struct leak *rows;
+	size_t row_cnt;
+
+	/* before the cut to params.top, without the small ones */
+	size_t total_rows;
+	uint64_t total_blocks, total_bytes;
+
+	/* left out by params.min_bytes */
+	size_t small_rows;
+	uint64_t small_blocks, small_bytes;
+};
+
+/* Rows live in the arena. params NULL: everything. 0 or -ENOMEM. */
+int leaks_find(const struct memtrace_snapshot *snapshot, const struct leaks_params *params,
+	       struct arena *arena, struct leaks_result *result);
+
+#endif

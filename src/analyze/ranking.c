@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+#include "analyze/ranking.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+
+bool ranking_incomplete(const struct memtrace_process *process)
+{
+	return !isnan(process->followed_after_s) && process->followed_after_s != 0;
+}
+
+static int process_order(const void *left, const void *right)
+{
+	const struct memtrace_process *a = *(const struct memtrace_process *const *)left;
+	const struct memtrace_process *b = *(const struct memtrace_process *const *)right;
+
+	if (a->live_bytes != b->live_bytes)
+		return a->live_bytes > b->live_bytes ? -1 : 1;
+	if (a->peak_bytes != b->peak_bytes)
+		return a->peak_bytes > b->peak_bytes ? -1 : 1;
+	if (a->id != b->id)
+		return a->id < b->id ? -1 : 1;
+	return 0;
+}
+
+int ranking_find(const struct memtrace_snapshot *snapshot, struct arena *arena,
+		 struct ranking *ranking)
+{
+	struct ranking found = { .row_cnt = snapshot->process_cnt };
+
+	found.rows = arena_array(arena, found.row_cnt, sizeof(*found.rows));
+	if (!found.rows)
+		return -ENOMEM;
+	for (size_t i = 0; i < found.row_cnt; i++) {
+		const struct memtrace_process *process = &snapshot->processes[i];
+
+		found.rows[i] = process;
+		found.incomplete_cnt += ranking_incomplete(process);
+		found.attached_cnt += process->since_attach;
+		found.running_cnt += process->ended_by == MEMTRACE_RUNNING;
+	}
+	if (found.row_cnt)
+		qsort(found.rows, found.row_cnt, sizeof(*found.rows), process_order);
+	*ranking = found;
+	return 0;
+}

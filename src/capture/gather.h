@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * gather.h - copies accounts out of the tables: figures, sites, stacks, and ages of live blocks.
+ *
+ * One pass over the sites and one over the live table serve any number of accounts. Sites of one
+ * account with equal stacks (two CPUs met a new stack at once) are merged.
+ */
+#ifndef CAPTURE_GATHER_H
+#define CAPTURE_GATHER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "memtrace/abi.h"
+
+struct tables;
+
+struct site_record {
+	uint32_t number; /* in the tables */
+	uint32_t frame_cnt;
+	uint32_t stack_end;
+	uint64_t alloc_blocks, alloc_bytes, live_blocks, live_bytes, peak_bytes, bytes_at_peak;
+	/* of live blocks; oldest_ns is 0 when there are none */
+	uint64_t oldest_ns, youngest_ns; /* times of birth */
+	uint64_t aged_blocks, aged_bytes, aged_youngest_ns;
+	const uint64_t *pcs; /* into account_record.pcs */
+};
+
+struct account_record {
+	struct mt_acct acct;
+	uint32_t slot;
+	uint64_t taken_ns; /* ages count to acct.end_ns, or to this while it runs */
+	struct site_record *sites;
+	uint32_t site_cnt;
+	uint64_t *pcs;
+	uint64_t pc_cnt;
+};
+
+struct gather_options {
+	uint64_t now_ns;
+	uint64_t min_age_ns;  /* of aged blocks */
+	bool min_age_at_exit; /* else every block of an ended account is aged */
+};
+
+/* Fills one record per marked slot, in slot order; the caller owns *records (account_record_fini
+ * each, then free). Returns the count or -ENOMEM. */
+int gather_accounts(const struct tables *tables, const bool *slots,
+		    const struct gather_options *options, struct account_record **records);
+
+void account_record_fini(struct account_record *record);
+
+#endif

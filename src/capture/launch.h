@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * launch.h - a command held at its doorstep, in a mount namespace of its own.
+ *
+ * Probes bind to inodes and fire for everyone who maps the inode. The launched tree therefore gets
+ * private copies of the allocator libraries, bind-mounted over the originals in a mount namespace
+ * that only the tree lives in: probes on the copies fire for exactly this tree, children included,
+ * and nobody else pays.
+ *
+ *	host        /usr/lib/libc.so.6 -> inode 7
+ *	the tree    /usr/lib/libc.so.6 -> inode 42 (a tmpfs nobody else can see), probed
+ */
+#ifndef CAPTURE_LAUNCH_H
+#define CAPTURE_LAUNCH_H
+
+#include <sys/types.h>
+
+struct memtrace_command;
+struct message;
+struct launch;
+
+/* Finds argv[0] as a shell would. path must hold PATH_MAX bytes. */
+int launch_find_program(const char *name, char *path, struct message *why);
+
+/* Forks the child that will become the command, and waits until it sits in its namespace. */
+int launch_new(const struct memtrace_command *command, const char *program, struct launch **launch,
+	       struct message *why);
+
+pid_t launch_pid(const struct launch *launch);
+
+/* Puts a private copy of the file over path in the tree's namespace. *fd is the copy, opened
+ * read-only, owned by the caller. */
+int launch_replace(struct launch *launch, const char *path, int *fd);
+
+/* Lets the child exec; returns once it has, or why it could not. */
+int launch_go(struct launch *launch, struct message *why);
+
+/* The command's wait status; -EAGAIN while it runs. */
+int launch_status(struct launch *launch, int *wait_status);
+
+/* A child that was never let go is ended. Takes NULL. */
+void launch_free(struct launch *launch);
+
+#endif

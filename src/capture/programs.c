@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: MIT
+#include "capture/programs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/perf_event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "base/message.h"
+#include "memtrace/abi.h"
+#include "memtrace.skel.h"
+
+/* Not in the headers of kernels the build must work with. Values are kernel ABI. */
+#define ATTACH_UPROBE_MULTI 48
+#define UPROBE_MULTI_RETURN 1
+#define LINK_CREATE_CMD 28
+
+/* The head of union bpf_attr for BPF_LINK_CREATE of a multi-uprobe link (Linux 6.6). */
+struct multi_attr {
+	uint32_t prog_fd;
+	uint32_t target_fd;
+	uint32_t attach_type;
+	uint32_t flags;
+	uint64_t path;
+	uint64_t offsets;
+	uint64_t ref_ctr_offsets;
+	uint64_t cookies;
+	uint32_t cnt;
+	uint32_t multi_flags;
+	uint32_t pid;
+	uint32_t pad;
+};
+
+struct probe_set {
+	int *fds; /* links, and for perf uprobes their events */
+	size_t cnt;
+};
+
+static int multi_link(int prog_fd, const char *path, pid_t pid, const uint64_t *offsets,
+		      const uint64_t *cookies, size_t cnt, bool returns)
+{
+	struct multi_attr attr = {
+		.prog_fd = prog_fd,
+		.attach_type = ATTACH_UPROBE_MULTI,
+		.path = (uintptr_t)path,
+		.offsets = (uintptr_t)offsets,
+		.cookies = (uintptr_t)cookies,
+		.cnt = cnt,
+		.multi_flags = returns ? UPROBE_MULTI_RETURN : 0,
+		.pid = pid,
+	};
+	int fd = syscall(SYS_bpf, LINK_CREATE_CMD, &attr, sizeof(attr));
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* The pid filter of multi-uprobe links passed only one thread before 6.10. */
+static bool kernel_has_multi(void)
+{
+	unsigned int major, minor;
+	struct utsname name;
+
+	if (getenv("MEMTRACE_NO_MULTI") || uname(&name) ||
+	    sscanf(name.release, "%u.%u", &major, &minor) != 2)
+		return false;
+	return major > 6 || (major == 6 && minor >= 10);
+}
+
+static int read_number(const char *path, const char *format, int *out)
+{
+	FILE *f = fopen(path, "re");
+	int got;
+
+	if (!f)
+		return -errno;
+	got = fscanf(f, format, out);
+	fclose(f);
+	return got == 1 ? 0 : -EINVAL;
+}
+
+static int find_perf_type(struct programs *p, struct message *why)
+{
+	const char *dir = "/sys/bus/event_source/devices/uprobe";
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/type", dir);
+	if (read_number(path, "%d", &p->perf_type))
+		return message_set(why, -ENOTSUP,
+				   "this kernel has no uprobes: %s is missing (use a kernel with "
+				   "CONFIG_UPROBE_EVENTS, and mount /sys)", path);
+	snprintf(path, sizeof(path), "%s/format/retprobe", dir);
+	if (read_number(path, "config:%d", &p->return_bit))
+		p->return_bit = 0;
+	return 0;
+}
+
+static int quiet(enum libbpf_print_level level, const char *format, va_list args)
+{
+	if (getenv("MEMTRACE_LIBBPF_LOG"))
+		return vfprintf(stderr, format, args);
+	(void)level;
+	return 0;
+}
+
+static int why_not_loaded(int err, struct message *why)
+{
+	if (err == -EPERM || err == -EACCES)
+		return message_set(why, -EPERM,
+				   "cannot load the probes: Operation not permitted (run with sudo, or "
+				   "grant cap_bpf, cap_perfmon, cap_sys_ptrace and cap_sys_admin)");
+	if (access("/sys/kernel/btf/vmlinux", R_OK))
+		return message_set(why, -ENOTSUP,
+				   "cannot load the probes: this kernel has no BTF, "
+				   "/sys/kernel/btf/vmlinux is missing (use a kernel with "
+				   "CONFIG_DEBUG_INFO_BTF, 5.15 or newer)");
+	return message_set(why, err, "cannot load the probes: %s (kernel 5.15 or newer is needed; "
+			   "MEMTRACE_LIBBPF_LOG=1 shows the loader's own words)", strerror(-err));
+}
+
+int programs_load(struct programs *p, uint32_t acct_cnt, struct message *why)
+{
+	int err;
+
+	memset(p, 0, sizeof(*p));
+	p->perf_type = -1;
+	p->multi = kernel_has_multi();
+	if (!p->multi) {
+		err = find_perf_type(p, why);
+		if (err)
+			return err;
+	}
+	libbpf_set_print(quiet);
+	p->skel = memtrace_bpf__open();
+	if (!p->skel)
+		return why_not_loaded(-errno, why);
+	if (p->multi) {
+		bpf_program__set_expected_attach_type(p->skel->progs.on_enter, ATTACH_UPROBE_MULTI);
+		bpf_program__set_expected_attach_type(p->skel->progs.on_return,
+						      ATTACH_UPROBE_MULTI);
+	}
+	bpf_map__set_max_entries(p->skel->maps.accts, acct_cnt);
+	err = memtrace_bpf__load(p->skel);
+	if (err) {
+		programs_unload(p);
+		return why_not_loaded(err, why);
+	}
+	return 0;
+}
+
+int programs_attach_life(struct programs *p, struct message *why)
+{
+	int err;
+
+	p->skel->links.on_newtask = bpf_program__attach(p->skel->progs.on_newtask);
+	if (!p->skel->links.on_newtask)
+		goto fail;
+	p->skel->links.on_exec = bpf_program__attach(p->skel->progs.on_exec);
+	if (!p->skel->links.on_exec)
+		goto fail;
+	p->skel->links.on_exit = bpf_program__attach(p->skel->progs.on_exit);
+	if (p->skel->links.on_exit)
+		return 0;
+fail:
+	err = -errno;
+	return message_set(why, err, "cannot follow process life: %s (the kernel needs BPF trampolines "
+			   "or raw tracepoints with BTF)", strerror(-err));
+}
+
+void programs_unload(struct programs *p)
+{
+	if (p->skel)
+		memtrace_bpf__destroy(p->skel);
+	p->skel = NULL;
+}
+
+static int set_add(struct probe_set *set, int fd)
+{
+	int *grown;
+
+	if (fd < 0)
+		return fd;
+	grown = realloc(set->fds, (set->cnt + 1) * sizeof(*grown));
+	if (!grown) {
+		close(fd);
+		return -ENOMEM;
+	}
+	set->fds = grown;
+	set->fds[set->cnt++] = fd;
+	return 0;
+}
+
+static int attach_multi(struct programs *p, const char *path, pid_t pid,
+			const struct probe_site *sites, size_t cnt, struct probe_set *set)
+{
+	uint64_t *words = calloc(cnt, 2 * sizeof(*words)), *offsets = words, *cookies = words + cnt;
+	size_t n = 0;
+	int err = -ENOMEM;
+
+	if (!words)
+		return err;
+	/* returns first: an entry whose return is not seen would look like a call that never ended */
+	for (size_t i = 0; i < cnt; i++) {
+		if (!sites[i].returns)
+			continue;
+		offsets[n] = sites[i].offset;
+		cookies[n++] = sites[i].call;
+	}
+	err = n ? set_add(set, multi_link(bpf_program__fd(p->skel->progs.on_return), path, pid,
+					  offsets, cookies, n, true)) : 0;
+	if (err)
+		goto out;
+	for (size_t i = 0; i < cnt; i++) {
+		offsets[i] = sites[i].offset;
+		cookies[i] = sites[i].call;
+	}
+	err = set_add(set, multi_link(bpf_program__fd(p->skel->progs.on_enter), path, pid, offsets,
+				      cookies, cnt, false));
+out:
+	free(words);
+	return err;
+}
+
+static int attach_perf_one(struct programs *p, const char *path, pid_t pid,
+			   const struct probe_site *site, bool returns, struct probe_set *set)
+{
+	struct bpf_program *prog = returns ? p->skel->progs.on_return : p->skel->progs.on_enter;
+	struct perf_event_attr attr = {
+		.type = p->perf_type,
+		.size = sizeof(attr),
+		.config = returns ? 1ULL << p->return_bit : 0,
+		.uprobe_path = (uintptr_t)path,
+		.probe_offset = site->offset,
+	};
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .perf_event.bpf_cookie = site->call);
+	int event, link, err;
+
+	event = syscall(SYS_perf_event_open, &attr, pid ? pid : -1, pid ? -1 : 0, -1,
+			PERF_FLAG_FD_CLOEXEC);
+	if (event < 0)
+		return -errno;
+	link = bpf_link_create(bpf_program__fd(prog), event, BPF_PERF_EVENT, &opts);
+	if (link < 0) {
+		err = -errno;
+		close(event);
+		return err;
+	}
+	err = set_add(set, link);
+	if (!err)
+		return set_add(set, event);
+	close(event);
+	return err;
+}
+
+static int attach_perf(struct programs *p, const char *path, pid_t pid,
+		       const struct probe_site *sites, size_t cnt, struct probe_set *set)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < cnt && !err; i++)
+		if (sites[i].returns)
+			err = attach_perf_one(p, path, pid, &sites[i], true, set);
+	for (size_t i = 0; i < cnt && !err; i++)
+		err = attach_perf_one(p, path, pid, &sites[i], false, set);
+	return err;
+}
+
+int probe_set_attach(struct programs *p, const char *path, pid_t pid,
+		     const struct probe_site *sites, size_t cnt, struct probe_set **out)
+{
+	struct probe_set *set = calloc(1, sizeof(*set));
+	int err;
+
+	if (!set)
+		return -ENOMEM;
+	err = p->multi ? attach_multi(p, path, pid, sites, cnt, set) :
+			 attach_perf(p, path, pid, sites, cnt, set);
+	if (err) {
+		probe_set_detach(set);
+		return err;
+	}
+	*out = set;
+	return 0;
+}
+
+void probe_set_detach(struct probe_set *set)
+{
+	if (!set)
+		return;
+	for (size_t i = set->cnt; i-- > 0;)
+		close(set->fds[i]);
+	free(set->fds);
+	free(set);
+}

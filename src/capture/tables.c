@@ -1,0 +1,467 @@
+// SPDX-License-Identifier: MIT
+#include "capture/tables.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "base/message.h"
+#include "memtrace.skel.h"
+
+#define INNER_MAP (1U << 12) /* BPF_F_INNER_MAP: segments may differ in size */
+#define LOAD(x) __atomic_load_n(&(x), __ATOMIC_ACQUIRE)
+#define STORE(x, v) __atomic_store_n(&(x), (v), __ATOMIC_RELEASE)
+
+static size_t page_round(size_t bytes)
+{
+	size_t page = sysconf(_SC_PAGESIZE);
+
+	return (bytes + page - 1) / page * page;
+}
+
+static void *map_table(struct tables *t, int fd, size_t bytes)
+{
+	void *at = mmap(NULL, page_round(bytes), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (at == MAP_FAILED)
+		return NULL;
+	t->bytes += page_round(bytes);
+	return at;
+}
+
+static void unmap_table(void *at, size_t bytes)
+{
+	if (at)
+		munmap(at, page_round(bytes));
+}
+
+/* Creates one more segment of an array of maps and maps it. */
+static void *segment_add(struct tables *t, struct bpf_map *outer, uint32_t segment, size_t item,
+			 uint32_t cnt, uint32_t flags)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE | flags);
+	void *at = NULL;
+	int fd;
+
+	if (t->bytes + item * cnt > t->budget)
+		return NULL;
+	fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "mt_segment", sizeof(uint32_t), item, cnt, &opts);
+	if (fd < 0)
+		return NULL;
+	at = map_table(t, fd, item * cnt);
+	if (at && bpf_map_update_elem(bpf_map__fd(outer), &segment, &fd, BPF_ANY)) {
+		unmap_table(at, item * cnt);
+		at = NULL;
+	}
+	close(fd); /* the outer map and the mapping keep it */
+	return at;
+}
+
+static int map_first_segments(struct tables *t)
+{
+	struct memtrace_bpf *s = t->skel;
+
+	t->live[0] = map_table(t, bpf_map__fd(s->maps.live_first),
+			       MT_LIVE_BASE_BUCKETS * sizeof(struct mt_bucket));
+	t->index[0] = map_table(t, bpf_map__fd(s->maps.index_first),
+				MT_INDEX_BASE_BUCKETS * sizeof(struct mt_index_bucket));
+	t->sites[0] = map_table(t, bpf_map__fd(s->maps.site_first),
+				MT_SITE_SEGMENT * sizeof(struct mt_site));
+	t->chunks[0] = map_table(t, bpf_map__fd(s->maps.chunk_first),
+				 MT_CHUNK_SEGMENT * sizeof(struct mt_chunk));
+	return t->live[0] && t->index[0] && t->sites[0] && t->chunks[0] ? 0 : -ENOMEM;
+}
+
+int tables_init(struct tables *t, struct memtrace_bpf *skel, uint32_t acct_cnt,
+		uint64_t budget_bytes, struct message *why)
+{
+	struct mt_control *c = &skel->bss->control;
+
+	memset(t, 0, sizeof(*t));
+	t->skel = skel;
+	t->control = c;
+	t->acct_cnt = acct_cnt;
+	t->budget = budget_bytes;
+	t->ncpu = libbpf_num_possible_cpus();
+	t->accts = map_table(t, bpf_map__fd(skel->maps.accts), acct_cnt * sizeof(struct mt_acct));
+	t->scopes = map_table(t, bpf_map__fd(skel->maps.scopes), MT_SCOPES * sizeof(struct mt_scope));
+	if (t->ncpu < 0 || !t->accts || !t->scopes || map_first_segments(t)) {
+		tables_fini(t);
+		return message_set(why, -ENOMEM, "cannot map the probes' tables: %s (free some memory)",
+				   strerror(errno));
+	}
+	c->live_buckets[0] = MT_LIVE_BASE_BUCKETS;
+	c->live_segments = 1;
+	c->index_buckets[0] = MT_INDEX_BASE_BUCKETS;
+	c->index_segments = 1;
+	c->accts = (struct mt_pool){ .fresh = 1, .cap = acct_cnt };
+	c->sites = (struct mt_pool){ .fresh = 1, .cap = MT_SITE_SEGMENT };
+	c->chunks = (struct mt_pool){ .fresh = 1, .cap = MT_CHUNK_SEGMENT };
+	c->next_acct_id = 1;
+	c->epoch = 1;
+	return 0;
+}
+
+void tables_fini(struct tables *t)
+{
+	unmap_table(t->accts, t->acct_cnt * sizeof(struct mt_acct));
+	unmap_table(t->scopes, MT_SCOPES * sizeof(struct mt_scope));
+	for (int i = 0; i < MT_LIVE_SEGMENTS; i++)
+		if (t->live[i])
+			unmap_table(t->live[i],
+				    t->control->live_buckets[i] * sizeof(struct mt_bucket));
+	for (int i = 0; i < MT_INDEX_SEGMENTS; i++)
+		if (t->index[i])
+			unmap_table(t->index[i],
+				    t->control->index_buckets[i] * sizeof(struct mt_index_bucket));
+	for (int i = 0; i < MT_SITE_SEGMENTS; i++)
+		unmap_table(t->sites[i], MT_SITE_SEGMENT * sizeof(struct mt_site));
+	for (int i = 0; i < MT_CHUNK_SEGMENTS; i++)
+		unmap_table(t->chunks[i], MT_CHUNK_SEGMENT * sizeof(struct mt_chunk));
+	memset(t, 0, sizeof(*t));
+}
+
+/* As many buckets as there are already; fewer when the budget only allows that. */
+static int grow_live(struct tables *t)
+{
+	struct mt_control *c = t->control;
+	uint32_t segment = c->live_segments, buckets = 0;
+
+	if (segment >= MT_LIVE_SEGMENTS)
+		return -ENOSPC;
+	for (uint32_t i = 0; i < segment; i++)
+		buckets += c->live_buckets[i];
+	while (buckets & (buckets - 1))
+		buckets &= buckets - 1;
+	for (; buckets >= MT_LIVE_BASE_BUCKETS; buckets /= 2) {
+		c->live_buckets[segment] = buckets;
+		t->live[segment] = segment_add(t, t->skel->maps.live, segment,
+					       sizeof(struct mt_bucket), buckets, INNER_MAP);
+		if (t->live[segment]) {
+			STORE(c->live_segments, segment + 1);
+			return 0;
+		}
+	}
+	return -ENOSPC;
+}
+
+static int grow_index(struct tables *t)
+{
+	struct mt_control *c = t->control;
+	uint32_t segment = c->index_segments, buckets;
+
+	if (segment >= MT_INDEX_SEGMENTS)
+		return -ENOSPC;
+	buckets = 2 * c->index_buckets[segment - 1];
+	c->index_buckets[segment] = buckets;
+	t->index[segment] = segment_add(t, t->skel->maps.site_index, segment,
+					sizeof(struct mt_index_bucket), buckets, INNER_MAP);
+	if (!t->index[segment])
+		return -ENOSPC;
+	STORE(c->index_segments, segment + 1);
+	return 0;
+}
+
+static uint64_t index_room(const struct mt_control *c)
+{
+	uint64_t slots = 0;
+
+	for (uint32_t i = 0; i < c->index_segments; i++)
+		slots += c->index_buckets[i] * (uint64_t)MT_BUCKET_SLOTS;
+	return slots;
+}
+
+/* Keeps half a segment of fresh sites and chunks ahead of the probes. */
+static int grow_pools(struct tables *t)
+{
+	struct mt_control *c = t->control;
+	uint32_t segment;
+
+	while (LOAD(c->sites.fresh) + MT_SITE_SEGMENT / 2 > c->sites.cap) {
+		segment = c->sites.cap / MT_SITE_SEGMENT;
+		if (segment >= MT_SITE_SEGMENTS)
+			return -ENOSPC;
+		t->sites[segment] = segment_add(t, t->skel->maps.sites, segment,
+						sizeof(struct mt_site), MT_SITE_SEGMENT, 0);
+		if (!t->sites[segment])
+			return -ENOSPC;
+		STORE(c->sites.cap, c->sites.cap + MT_SITE_SEGMENT);
+	}
+	while (LOAD(c->chunks.fresh) + MT_CHUNK_SEGMENT / 2 > c->chunks.cap) {
+		segment = c->chunks.cap / MT_CHUNK_SEGMENT;
+		if (segment >= MT_CHUNK_SEGMENTS)
+			return -ENOSPC;
+		t->chunks[segment] = segment_add(t, t->skel->maps.chunks, segment,
+						 sizeof(struct mt_chunk), MT_CHUNK_SEGMENT, 0);
+		if (!t->chunks[segment])
+			return -ENOSPC;
+		STORE(c->chunks.cap, c->chunks.cap + MT_CHUNK_SEGMENT);
+	}
+	return 0;
+}
+
+int tables_grow(struct tables *t)
+{
+	struct mt_control *c = t->control;
+	int err = 0;
+
+	/* each flag is cleared after the room is there, and stays up when there is none to give */
+	if (LOAD(c->want_live)) {
+		err = grow_live(t);
+		if (!err)
+			STORE(c->want_live, 0);
+	}
+	if (!err)
+		err = grow_pools(t);
+	if (!err && LOAD(c->want_index)) {
+		if (index_room(c) < 4ULL * c->sites.cap)
+			err = grow_index(t);
+		if (!err)
+			STORE(c->want_index, 0);
+	}
+	t->full = err == -ENOSPC;
+	return err;
+}
+
+struct mt_site *tables_site(const struct tables *t, uint32_t site)
+{
+	uint32_t segment = site / MT_SITE_SEGMENT;
+
+	if (segment >= MT_SITE_SEGMENTS || !t->sites[segment])
+		return NULL;
+	return &t->sites[segment][site % MT_SITE_SEGMENT];
+}
+
+static struct mt_chunk *chunk_at(const struct tables *t, uint64_t chunk)
+{
+	uint64_t segment = chunk / MT_CHUNK_SEGMENT;
+
+	if (segment >= MT_CHUNK_SEGMENTS || !t->chunks[segment])
+		return NULL;
+	return &t->chunks[segment][chunk % MT_CHUNK_SEGMENT];
+}
+
+uint32_t tables_site_end(const struct tables *t)
+{
+	uint32_t fresh = LOAD(t->control->sites.fresh), cap = t->control->sites.cap;
+
+	return fresh < cap ? fresh : cap;
+}
+
+uint32_t tables_frames(const struct tables *t, const struct mt_site *site, uint64_t *pcs)
+{
+	uint32_t cnt = site->frame_cnt, n = 0;
+	uint64_t chunk = site->chunk;
+
+	while (n < cnt && n < MT_STACK_DEPTH_MAX) {
+		const struct mt_chunk *piece = chunk_at(t, chunk);
+
+		if (!chunk || !piece)
+			break;
+		for (int i = 0; i < MT_CHUNK_FRAMES && n < cnt && n < MT_STACK_DEPTH_MAX; i++)
+			pcs[n++] = piece->pc[i];
+		chunk = piece->next;
+	}
+	return n;
+}
+
+static void spill_each(const struct tables *t, block_fn see, void *ctx)
+{
+	int fd = bpf_map__fd(t->skel->maps.spill);
+	uint64_t key, *previous = NULL;
+	struct mt_spill block;
+
+	if (!LOAD(t->control->spilled))
+		return;
+	while (!bpf_map_get_next_key(fd, previous, &key)) {
+		if (!bpf_map_lookup_elem(fd, &key, &block))
+			see(ctx, key & MT_ACCT_MASK, block.site, block.size, block.born_ns);
+		previous = &key;
+	}
+}
+
+void tables_each_block(const struct tables *t, block_fn see, void *ctx)
+{
+	for (uint32_t segment = 0; segment < t->control->live_segments; segment++) {
+		uint32_t buckets = t->control->live_buckets[segment];
+
+		for (uint32_t n = 0; n < buckets; n++) {
+			struct mt_bucket *b = &t->live[segment][n];
+
+			for (int i = 0; i < MT_BUCKET_SLOTS; i++) {
+				uint64_t key = LOAD(b->key[i]), meta, born_ns;
+
+				if (!key)
+					continue;
+				meta = LOAD(b->meta[i]);
+				born_ns = b->born_ns[i];
+				if (!meta || LOAD(b->key[i]) != key)
+					continue;
+				see(ctx, key & MT_ACCT_MASK, meta & MT_SITE_MASK,
+				    meta >> MT_SITE_BITS, born_ns);
+			}
+		}
+	}
+	spill_each(t, see, ctx);
+}
+
+/* ---- slots ------------------------------------------------------------------------------------ */
+
+static void pool_push(struct mt_pool *pool, uint64_t *link, uint32_t slot)
+{
+	uint64_t head = LOAD(pool->head), next;
+
+	do {
+		STORE(*link, (uint32_t)head);
+		next = (head >> 32 << 32) | slot;
+	} while (!__atomic_compare_exchange_n(&pool->head, &head, next, false, __ATOMIC_ACQ_REL,
+					      __ATOMIC_ACQUIRE));
+}
+
+uint32_t tables_acct_pop(struct tables *t)
+{
+	struct mt_pool *pool = &t->control->accts;
+	uint64_t head = LOAD(pool->head), next;
+	uint32_t slot;
+
+	while ((uint32_t)head) {
+		next = ((head >> 32) + 1) << 32 | (uint32_t)LOAD(t->accts[(uint32_t)head].next_free);
+		if (__atomic_compare_exchange_n(&pool->head, &head, next, false, __ATOMIC_ACQ_REL,
+						__ATOMIC_ACQUIRE))
+			return head;
+	}
+	slot = __atomic_fetch_add(&pool->fresh, 1, __ATOMIC_ACQ_REL);
+	if (slot < pool->cap)
+		return slot;
+	__atomic_fetch_sub(&pool->fresh, 1, __ATOMIC_ACQ_REL);
+	return 0;
+}
+
+static void release_blocks(struct tables *t, const bool *slots)
+{
+	for (uint32_t segment = 0; segment < t->control->live_segments; segment++) {
+		uint32_t buckets = t->control->live_buckets[segment];
+
+		for (uint32_t n = 0; n < buckets; n++) {
+			struct mt_bucket *b = &t->live[segment][n];
+
+			for (int i = 0; i < MT_BUCKET_SLOTS; i++) {
+				uint64_t key = LOAD(b->key[i]);
+
+				if (!key || (key & MT_ACCT_MASK) >= t->acct_cnt ||
+				    !slots[key & MT_ACCT_MASK])
+					continue;
+				STORE(b->meta[i], 0);
+				STORE(b->key[i], 0);
+			}
+		}
+	}
+}
+
+/* Removes the keys of these accounts from a hash; returns how many. */
+static uint64_t release_hash(struct tables *t, int fd, const bool *slots)
+{
+	uint64_t key, next, cnt = 0;
+	int more = !bpf_map_get_next_key(fd, NULL, &key);
+
+	while (more) {
+		more = !bpf_map_get_next_key(fd, &key, &next);
+		if ((key & MT_ACCT_MASK) < t->acct_cnt && slots[key & MT_ACCT_MASK] &&
+		    !bpf_map_delete_elem(fd, &key))
+			cnt++;
+		key = next;
+	}
+	return cnt;
+}
+
+/* Removes a site from the index; it may not be there (see site_publish). */
+static void index_forget(struct tables *t, uint64_t hash, uint32_t site)
+{
+	for (uint32_t segment = 0; segment < t->control->index_segments; segment++) {
+		uint32_t mask = t->control->index_buckets[segment] - 1;
+
+		for (int which = 0; which < 2; which++) {
+			struct mt_index_bucket *b =
+				&t->index[segment][(which ? hash : hash >> 10) & mask];
+
+			for (int i = 0; i < MT_BUCKET_SLOTS; i++)
+				if ((LOAD(b->entry[i]) & MT_SITE_MASK) == site)
+					STORE(b->entry[i], 0);
+		}
+	}
+}
+
+static void release_site(struct tables *t, struct mt_site *s, uint32_t site)
+{
+	uint64_t chunk = s->chunk, next;
+
+	index_forget(t, s->hash, site);
+	for (int n = 0; chunk && n < MT_CHUNKS_PER_STACK_MAX; n++) {
+		struct mt_chunk *piece = chunk_at(t, chunk);
+
+		if (!piece)
+			break;
+		next = piece->next;
+		pool_push(&t->control->chunks, (uint64_t *)&piece->next, chunk);
+		chunk = next;
+	}
+	STORE(s->acct, 0);
+	pool_push(&t->control->sites, (uint64_t *)&s->next_free, site);
+}
+
+void tables_release(struct tables *t, const bool *slots)
+{
+	struct mt_control *c = t->control;
+	uint32_t end = tables_site_end(t);
+	bool blocks = false;
+
+	for (uint32_t slot = 1; slot < t->acct_cnt; slot++)
+		if (slots[slot] && t->accts[slot].allocs != t->accts[slot].frees)
+			blocks = true;
+	if (blocks)
+		release_blocks(t, slots);
+	if (LOAD(c->spilled))
+		__atomic_fetch_sub(&c->spilled,
+				   release_hash(t, bpf_map__fd(t->skel->maps.spill), slots),
+				   __ATOMIC_ACQ_REL);
+	if (LOAD(c->ghosts))
+		__atomic_fetch_sub(&c->ghosts,
+				   release_hash(t, bpf_map__fd(t->skel->maps.ghosts), slots),
+				   __ATOMIC_ACQ_REL);
+	for (uint32_t site = 1; site < end; site++) {
+		struct mt_site *s = tables_site(t, site);
+
+		if (s && s->acct && s->acct < t->acct_cnt && slots[s->acct])
+			release_site(t, s, site);
+	}
+	for (uint32_t slot = 1; slot < t->acct_cnt; slot++) {
+		if (!slots[slot])
+			continue;
+		t->accts[slot].id = 0;
+		STORE(t->accts[slot].state, MT_ACCT_FREE);
+		pool_push(&c->accts, (uint64_t *)&t->accts[slot].next_free, slot);
+	}
+}
+
+void tables_percpu(const struct tables *t, struct mt_percpu *sum)
+{
+	struct mt_percpu *each = calloc(t->ncpu, sizeof(*each));
+	uint32_t zero = 0;
+
+	memset(sum, 0, sizeof(*sum));
+	if (!each || bpf_map_lookup_elem(bpf_map__fd(t->skel->maps.percpu), &zero, each))
+		goto out;
+	for (int cpu = 0; cpu < t->ncpu; cpu++) {
+		for (int i = 0; i < MT_SIZE_CLASSES; i++)
+			sum->size_classes[i] += each[cpu].size_classes[i];
+		for (int i = 0; i < MT_END_CNT; i++)
+			sum->stack_ends[i] += each[cpu].stack_ends[i];
+	}
+out:
+	free(each);
+}

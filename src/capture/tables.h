@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tables.h - the probes' tables, mapped into this process: growing them, reading them, and taking
+ * back the slots of accounts that are over.
+ *
+ * Only one thread of user space works on the tables of a session. Probes change them at any time,
+ * so what is read of a running account is a moving picture.
+ */
+#ifndef CAPTURE_TABLES_H
+#define CAPTURE_TABLES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "memtrace/abi.h"
+
+struct memtrace_bpf;
+struct message;
+
+struct tables {
+	struct memtrace_bpf *skel;
+	struct mt_control *control;
+	struct mt_acct *accts;
+	uint32_t acct_cnt;
+	struct mt_scope *scopes;
+	struct mt_bucket *live[MT_LIVE_SEGMENTS];
+	struct mt_index_bucket *index[MT_INDEX_SEGMENTS];
+	struct mt_site *sites[MT_SITE_SEGMENTS];
+	struct mt_chunk *chunks[MT_CHUNK_SEGMENTS];
+	int ncpu;
+	uint64_t bytes;	 /* kernel memory of all tables */
+	uint64_t budget; /* bytes may not pass this */
+	bool full;	 /* a table wanted room beyond the budget */
+};
+
+/* Maps the tables of a loaded skeleton and fills in the control page's pools and segments. */
+int tables_init(struct tables *tables, struct memtrace_bpf *skel, uint32_t acct_cnt,
+		uint64_t budget_bytes, struct message *why);
+void tables_fini(struct tables *tables);
+
+/* Adds the segments that are wanted or will be soon. Returns -ENOSPC once the budget is used up. */
+int tables_grow(struct tables *tables);
+
+struct mt_site *tables_site(const struct tables *tables, uint32_t site);
+uint32_t tables_site_end(const struct tables *tables); /* one past the last site ever used */
+
+/* Copies a site's return addresses, leaf first; at most MT_STACK_DEPTH_MAX. Returns the count. */
+uint32_t tables_frames(const struct tables *tables, const struct mt_site *site, uint64_t *pcs);
+
+/* Calls see(ctx, acct slot, site, size, born_ns) for every live block. */
+typedef void (*block_fn)(void *ctx, uint32_t acct, uint32_t site, uint64_t size, uint64_t born_ns);
+void tables_each_block(const struct tables *tables, block_fn see, void *ctx);
+
+/* Takes a free account slot, 0 when there is none. The caller fills it in and sets its state. */
+uint32_t tables_acct_pop(struct tables *tables);
+
+/* Takes everything of the accounts marked in slots[acct_cnt] back: blocks, ghosts, sites, stacks
+ * and the slots themselves. They must have ended and have no heirs. */
+void tables_release(struct tables *tables, const bool *slots);
+
+/* Sums the per-CPU counters. */
+void tables_percpu(const struct tables *tables, struct mt_percpu *sum);
+
+#endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * report.h - where the reports go: text to a terminal or a log, JSON to a file or a pipe.
+ *
+ * Both destinations are found and tried when the report is made, before anything is traced, so that
+ * an hour of tracing does not end in "no such directory". A regular JSON file is replaced whole by
+ * each report (written beside it, then renamed): a reader never meets half a document. Anything
+ * else - a pipe, a FIFO, a terminal, /dev/fd/N - gets one document a line.
+ */
+#ifndef MEMTRACE_CLI_REPORT_H
+#define MEMTRACE_CLI_REPORT_H
+
+#include <stdbool.h>
+
+#include "base/message.h"
+#include "cli/options.h"
+#include "memtrace/memtrace.h"
+
+struct report {
+	const struct cli_options *options; /* borrowed */
+	int text_fd;	 /* -1: no text */
+	int json_fd;	 /* what to write JSON to directly; -1: none */
+	bool json_owned; /* json_fd is ours to close */
+	char *json_path; /* file to replace; NULL: none */
+};
+
+/* Returns 0, or -errno with the sentence in why; leaves nothing behind then. Opening a FIFO waits
+ * for its reader; a caught signal ends that with -EINTR. */
+int report_init(struct report *report, const struct cli_options *options, struct message *why);
+void report_fini(struct report *report);
+
+/* Writes one report to each destination. Text is left out when quiet. 0, or -errno and why. */
+int report_write(struct report *report, const struct memtrace_snapshot *snapshot,
+		 struct message *why);
+
+#endif

@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: MIT */
+#include "output/text.h"
+
+#include <string.h>
+
+#include "base/units.h"
+#include "model/snapshot.h"
+#include "output/page.h"
+#include "output/process_text.h"
+#include "output/stack_text.h"
+
+#define STACK_LINES 20
+
+/* What every section needs. */
+struct report {
+	const struct memtrace_snapshot *snapshot;
+	const struct analysis *analysis;
+	struct text_options options;
+	struct page page;
+};
+
+static void report_init(struct report *r, const struct memtrace_snapshot *snapshot,
+			const struct analysis *analysis, const struct text_options *options,
+			struct strbuf *out)
+{
+	*r = (struct report){ .snapshot = snapshot, .analysis = analysis };
+	if (options)
+		r->options = *options;
+	if (!r->options.frames)
+		r->options.frames = STACK_LINES;
+	page_init(&r->page, out, r->options.width, r->options.color);
+}
+
+/* True when figures leave out what was allocated before the tracer came. */
+static bool since_attach(const struct report *r)
+{
+	return r->analysis->ranking.attached_cnt > 0;
+}
+
+/* ---- head ------------------------------------------------------------------------------------- */
+
+static void put_title(struct report *r)
+{
+	const struct memtrace_snapshot *s = r->snapshot;
+	struct strbuf *line = &r->page.line;
+
+	strbuf_puts(line, "memtrace");
+	if (s->tool_version) {
+		strbuf_putc(line, ' ');
+		strbuf_put_printable(line, s->tool_version);
+	}
+	strbuf_puts(line, ": ");
+	strbuf_put_printable(line, s->target ? s->target : "unknown target");
+	if (s->lane) {
+		strbuf_puts(line, ", ");
+		strbuf_put_printable(line, s->lane);
+		strbuf_puts(line, " lane");
+	}
+	strbuf_printf(line, "; %s after %s", s->final ? "final report" : "live report",
+		      units_duration(s->duration_s).text);
+	if (!s->final)
+		strbuf_puts(line, ", a moving picture: figures were read while the program ran");
+	if (s->estimated)
+		strbuf_puts(line, "; figures are estimates from samples");
+	page_paragraph(&r->page, TONE_STRONG, 0, 4);
+}
+
+static void put_losses_alarm(struct report *r)
+{
+	const struct memtrace_snapshot *s = r->snapshot;
+	struct strbuf *line = &r->page.line;
+	uint64_t losses = snapshot_losses(s);
+	const char *separator = "";
+
+	if (!losses)
+		return;
+	strbuf_printf(line, "LOSSES: %s missed: ",
+		      units_counted(losses, "accounting event").text);
+	for (size_t i = 0; i < s->loss_cnt; i++) {
+		if (!s->losses[i].value)
+			continue;
+		strbuf_printf(line, "%s%s %s", separator, s->losses[i].name,
+			      units_count(s->losses[i].value).text);
+		separator = ", ";
+	}
+	strbuf_puts(line, " - figures below are too low or too high by these");
+	page_paragraph(&r->page, TONE_ALARM, 0, 4);
+}
+
+static void put_process(struct report *r)
+{
+	const struct ranking *ranking = &r->analysis->ranking;
+	const struct memtrace_process *process;
+	bool incomplete = ranking->incomplete_cnt > 0;
+	struct strbuf *line = &r->page.line;
+
+	if (ranking->row_cnt == 1) {
+		process = ranking->rows[0];
+		process_put_name(&r->page, process);
+		strbuf_puts(line, ", ");
+		process_put_state(&r->page, process);
+		process_put_missed(&r->page, process, "; ");
+		page_item(&r->page, incomplete ? TONE_WARN : TONE_PLAIN, "process");
+		return;
+	}
+	if (incomplete) {
+		strbuf_printf(line, "%s of %s processes followed late or never: what they did before is not counted",
+			      units_count(ranking->incomplete_cnt).text,
+			      units_count(ranking->row_cnt).text);
+		page_item(&r->page, TONE_WARN, "incomplete");
+	}
+}
+
+static void put_live(struct report *r)
+{
+	const struct memtrace_totals *totals = &r->snapshot->totals;
+	const struct ranking *ranking = &r->analysis->ranking;
+	struct strbuf *line = &r->page.line;
+
+	strbuf_printf(line, "%s in %s", units_bytes_exact(totals->live_bytes).text,
+		      units_counted(totals->live_blocks, "block").text);
+	if (since_attach(r)) {
+		strbuf_puts(line, " since attach");
+		if (ranking->row_cnt == 1 && ranking->rows[0]->rss_bytes != MEMTRACE_UNKNOWN)
+			strbuf_printf(line, "; RSS %s, heap from before the attach included",
+				      units_bytes((uint64_t)ranking->rows[0]->rss_bytes).text);
+		else
+			strbuf_puts(line, "; heap from before it is unknown");
+	}
+	page_item(&r->page, TONE_PLAIN, "live heap");
+}
+
+static void put_peak(struct report *r)
+{
+	const struct memtrace_totals *totals = &r->snapshot->totals;
+	struct strbuf *line = &r->page.line;
+
+	strbuf_puts(line, units_bytes_exact(totals->peak_bytes).text);
+	if (totals->peak_bytes) {
+		strbuf_printf(line, " in %s", units_counted(totals->peak_blocks, "block").text);
+		if (totals->peak_at_s >= 0)
+			strbuf_printf(line, ", at %s", units_duration(totals->peak_at_s).text);
+	}
+	strbuf_puts(line, since_attach(r) ? " (since attach)" : "");
+	page_item(&r->page, TONE_PLAIN, "peak");
+}
+
+static enum tone pressure_tone(enum pressure_level level)
+{
+	if (level >= PRESSURE_CRITICAL)
+		return TONE_ALARM;
+	return level == PRESSURE_HIGH ? TONE_WARN : TONE_PLAIN;
+}
+
+static void put_limit(struct report *r)
+{
+	const struct memtrace_limit *limit = &r->snapshot->limit;
+	const struct pressure *p = &r->analysis->pressure;
+	bool each = limit->scope == MEMTRACE_LIMIT_PROCESS;
+	struct strbuf *line = &r->page.line;
+
+	if (p->now == PRESSURE_NO_LIMIT) {
+		strbuf_puts(line, "none");
+		page_item(&r->page, TONE_PLAIN, "limit");
+		return;
+	}
+	if (p->now >= PRESSURE_HIGH)
+		strbuf_printf(line, "PRESSURE %u %% (%s): ", pressure_percent(p->now),
+			      pressure_name(p->now));
+	strbuf_printf(line, "%s of %s for %s used%s", units_permille(p->used_permille).text,
+		      units_bytes(limit->bytes).text, each ? "each process" : "the process tree",
+		      each ? " by the largest" : "");
+	if (p->over_bytes)
+		strbuf_printf(line, ", %s over", units_bytes(p->over_bytes).text);
+	else
+		strbuf_printf(line, ", headroom %s", units_bytes(p->headroom_bytes).text);
+	if (limit->exceeded)
+		strbuf_printf(line, "; EXCEEDED at %s", units_duration(limit->exceeded_at_s).text);
+	else if (p->peak > p->now)
+		strbuf_printf(line, "; PRESSURE %u %% (%s) at the peak: %s",
+			      pressure_percent(p->peak), pressure_name(p->peak),
+			      units_permille(p->peak_permille).text);
+	else
+		strbuf_printf(line, "; %s at the peak", units_permille(p->peak_permille).text);
+	page_item(&r->page, pressure_tone(p->peak > p->now ? p->peak : p->now), "limit");
+}
+
+static void put_rates(struct report *r)
+{
+	const struct rates *rates = &r->analysis->rates;
+	struct strbuf *line = &r->page.line;
+
+	if (!(rates->over_s > 0)) {
+		strbuf_puts(line, "unknown");
+	} else {
+		strbuf_printf(line, "%s allocations/s, %s frees/s, %s, over the %s %s",
+			      units_rate(rates->allocs_per_s).text,
+			      units_rate(rates->frees_per_s).text,
+			      units_byte_rate(rates->bytes_per_s).text,
+			      rates->whole_run ? "whole" : "last",
+			      units_duration(rates->over_s).text);
+	}
+	page_item(&r->page, TONE_PLAIN, "rate");
+}
+
+static void put_crossing(struct page *page, const struct memtrace_snapshot *s,
+			 const struct text_options *options)
+{
+	const struct memtrace_limit *limit = &s->limit;
+	const struct memtrace_process *process = snapshot_find_process(s, limit->process);
+
+	strbuf_printf(&page->line, "LIMIT EXCEEDED at %s",
+		      units_duration(limit->exceeded_at_s).text);
+	if (process) {
+		strbuf_puts(&page->line, " by ");
+		process_put_name(page, process);
+	}
+	strbuf_printf(&page->line, ": %s after the allocation at:",
+		      units_bytes_exact(limit->usage_bytes).text);
+	page_paragraph(page, TONE_ALARM, 0, 4);
+	stack_text(page, s, limit->site ? snapshot_find_site(s, limit->site) : NULL, 4,
+		   options->frames);
+}
+
+/* ---- leaks ------------------------------------------------------------------------------------ */
+
+/* Why there is nothing to list. */
+static void put_no_leaks(struct report *r)
+{
+	const struct memtrace_snapshot *s = r->snapshot;
+	const struct leaks_result *leaks = &r->analysis->leaks;
+	struct strbuf *line = &r->page.line;
+	bool attached = since_attach(r);
+
+	if (leaks->small_rows) {
+		strbuf_printf(line, "no leaks of %s or more; smaller ones left out: %s in %s",
+			      units_bytes(leaks->params.min_bytes).text,
+			      units_bytes(leaks->small_bytes).text,
+			      units_counted(leaks->small_blocks, "block").text);
+	} else if (!s->totals.allocs) {
+		strbuf_printf(line, "no leaks: nothing was allocated%s",
+			      attached ? " since attach" : "");
+	} else if (!s->totals.live_blocks) {
+		strbuf_printf(line, "no leaks: every block %swas freed",
+			      attached ? "allocated since attach " : "");
+	} else {
+		strbuf_printf(line, "no leaks: of %s none is older than %s",
+			      units_counted(s->totals.live_blocks, "live block").text,
+			      units_duration(s->min_age_s).text);
+	}
+	if (snapshot_losses(s) || r->analysis->ranking.incomplete_cnt)
+		strbuf_puts(line, ", as far as was counted");
+	page_paragraph(&r->page, TONE_STRONG, 0, 4);
+}
+
+static void put_leaks_header(struct report *r, size_t shown)
+{
+	const struct leaks_result *leaks = &r->analysis->leaks;
+	struct strbuf *line = &r->page.line;
+
+	strbuf_printf(line, "leaks: %s in %s from %s; largest first, then oldest",
+		      units_bytes_exact(leaks->total_bytes).text,
+		      units_counted(leaks->total_blocks, "block").text,
+		      units_counted(leaks->total_rows, "call path").text);
+	if (leaks->small_rows)
+		strbuf_printf(line, "; %s with less than %s left out: %s in %s",
+			      units_counted(leaks->small_rows, "call path").text,
+			      units_bytes(leaks->params.min_bytes).text,
+			      units_bytes(leaks->small_bytes).text,
+			      units_counted(leaks->small_blocks, "block").text);
+	if (shown < leaks->total_rows)
+		strbuf_printf(line, "; the first %s shown", units_count(shown).text);
+	page_paragraph(&r->page, TONE_STRONG, 0, 4);
+}
+
+/* "3 s to 12.1 s", or one figure when both read the same. */
+static void put_ages(struct strbuf *line, double youngest_s, double oldest_s)
+{
+	struct units_text youngest = units_duration(youngest_s);
+	struct units_text oldest = units_duration(oldest_s);
+
+	if (youngest_s >= 0 && strcmp(youngest.text, oldest.text))
+		strbuf_printf(line, "%s to ", youngest.text);
+	strbuf_puts(line, oldest.text);
+}
+
+static void put_leak(struct report *r, size_t number, const struct leak *leak)
+{
+	const struct memtrace_snapshot *s = r->snapshot;
+	const struct memtrace_process *process = snapshot_find_process(s, leak->process);
+	struct strbuf *line = &r->page.line;
+
+	strbuf_printf(line, "%zu. %s in %s, ", number, units_bytes_exact(leak->live_bytes).text,
+		      units_counted(leak->live_blocks, "block").text);
+	if (leak->ended)
+		strbuf_puts(line, "never freed");
+	else if (s->min_age_s > 0)
+		strbuf_printf(line, "older than %s", units_duration(s->min_age_s).text);
+	else
+		strbuf_puts(line, "not freed so far");
+	if (leak->oldest_age_s >= 0) {
+		strbuf_puts(line, " (");
+		put_ages(line, leak->youngest_age_s, leak->oldest_age_s);
+		strbuf_puts(line, leak->ended ? " before the end)" : ")");
+	}
+	if (process && s->process_cnt > 1) {
+		strbuf_puts(line, ", ");
+		process_put_name(&r->page, process);
+	}
+	page_paragraph(&r->page, TONE_PLAIN, 2, 5);
+	stack_text(&r->page, s, snapshot_find_site(s, leak->site), 5, r->options.frames);
+}
+
+static void put_leaks(struct report *r)
+{
+	const struct leaks_result *leaks = &r->analysis->leaks;
+	size_t top = r->options.top;
+	size_t shown = top && top < leaks->row_cnt ? top : leaks->row_cnt;
+
+	page_gap(&r->page);
+	if (!leaks->total_rows) {
+		put_no_leaks(r);
+		return;
+	}
+	put_leaks_header(r, shown);
+	for (size_t i = 0; i < shown; i++)
+		put_leak(r, i + 1, &leaks->rows[i]);
+	if (shown < leaks->total_rows) {
+		strbuf_printf(&r->page.line, "... and %s more (--top N shows more)",
+			      units_counted(leaks->total_rows - shown, "call path").text);
+		page_paragraph(&r->page, TONE_DIM, 2, 4);
+	}
+}
+
+/* ---- foot ------------------------------------------------------------------------------------- */
+
+static void put_totals(struct report *r)
+{
+	const struct memtrace_totals *t = &r->snapshot->totals;
+	struct strbuf *line = &r->page.line;
+
+	strbuf_printf(line, "totals: %s (%s), %s (%s), %s, %s failed;",
+		      units_counted(t->allocs, "alloc").text, units_bytes(t->alloc_bytes).text,
+		      units_counted(t->frees, "free").text, units_bytes(t->freed_bytes).text,
+		      units_counted(t->reallocs, "realloc").text,
+		      units_count(t->failed_allocs).text);
+	if (t->unknown_frees == MEMTRACE_UNKNOWN)
+		strbuf_puts(line, " unknown frees not known (sampled),");
+	else
+		strbuf_printf(line, " %s,",
+			      units_counted((uint64_t)t->unknown_frees, "unknown free").text);
+	strbuf_printf(line, " %s", units_counted(t->inherited_frees, "inherited free").text);
+	page_paragraph(&r->page, TONE_PLAIN, 0, 4);
+}
+
+/* One line for each counter that is not 0. */
+static void put_counters(struct report *r, const char *title,
+			 const struct memtrace_counter *counters, size_t cnt)
+{
+	struct strbuf *line = &r->page.line;
+
+	strbuf_puts(line, title);
+	page_paragraph(&r->page, TONE_PLAIN, 0, 4);
+	for (size_t i = 0; i < cnt; i++) {
+		if (!counters[i].value)
+			continue;
+		strbuf_printf(line, "%s %s", counters[i].name, units_count(counters[i].value).text);
+		if (counters[i].text)
+			strbuf_printf(line, ": %s", counters[i].text);
+		page_paragraph(&r->page, TONE_PLAIN, 4, 8);
+	}
+}
+
+static bool any(const struct memtrace_counter *counters, size_t cnt)
+{
+	for (size_t i = 0; i < cnt; i++)
+		if (counters[i].value)
+			return true;
+	return false;
+}
+
+static void put_stack_quality(struct report *r)
+{
+	const struct memtrace_snapshot *s = r->snapshot;
+	struct strbuf *line = &r->page.line;
+	const char *separator = "stacks: ";
+
+	for (size_t i = 0; i < s->stack_quality_cnt; i++) {
+		if (!s->stack_quality[i].value)
+			continue;
+		strbuf_printf(line, "%s%s %s", separator, s->stack_quality[i].name,
+			      units_count(s->stack_quality[i].value).text);
+		separator = ", ";
+	}
+	if (!line->len)
+		strbuf_puts(line, "stacks: none recorded");
+	page_paragraph(&r->page, TONE_PLAIN, 0, 4);
+}
+
+static void put_trust(struct report *r)
+{
+	const struct memtrace_snapshot *s = r->snapshot;
+
+	if (snapshot_losses(s)) {
+		put_counters(r, "losses:", s->losses, s->loss_cnt);
+	} else {
+		strbuf_puts(&r->page.line, "losses: none counted");
+		page_paragraph(&r->page, TONE_PLAIN, 0, 4);
+	}
+	if (any(s->notices, s->notice_cnt))
+		put_counters(r, "notices:", s->notices, s->notice_cnt);
+	put_stack_quality(r);
+}
+
+int text_report(const struct memtrace_snapshot *snapshot, const struct analysis *analysis,
+		const struct text_options *options, struct strbuf *out)
+{
+	struct report r;
+
+	report_init(&r, snapshot, analysis, options, out);
+	put_title(&r);
+	put_losses_alarm(&r);
+	put_process(&r);
+	put_live(&r);
+	put_peak(&r);
+	put_limit(&r);
+	put_rates(&r);
+	if (snapshot->limit.exceeded) {
+		page_gap(&r.page);
+		put_crossing(&r.page, snapshot, &r.options);
+	}
+	put_leaks(&r);
+	if (analysis->ranking.row_cnt > 1) {
+		page_gap(&r.page);
+		process_table(&r.page, &analysis->ranking, r.options.top);
+	}
+	page_gap(&r.page);
+	put_totals(&r);
+	put_trust(&r);
+	page_fini(&r.page);
+	return strbuf_error(out);
+}
+
+int text_limit_news(const struct memtrace_snapshot *snapshot, const struct text_options *options,
+		    struct strbuf *out)
+{
+	struct report r;
+
+	report_init(&r, snapshot, NULL, options, out);
+	if (snapshot->limit.exceeded)
+		put_crossing(&r.page, snapshot, &r.options);
+	page_fini(&r.page);
+	return strbuf_error(out);
+}
