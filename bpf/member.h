@@ -128,8 +128,7 @@ static __noinline u32 member_adopt(u32 tgid)
 		/* another thread of it was first */
 		struct mt_membership *other = bpf_map_lookup_elem(&members, &tgid);
 
-		a->id = 0;
-		a->state = MT_ACCT_FREE; /* user space finds and recycles it */
+		*(volatile u32 *)&a->state = MT_ACCT_VOID;
 		return other ? other->acct : 0;
 	}
 	acct_news(MT_NEWS_ADOPT, a, m.acct);

@@ -147,6 +147,7 @@ enum mt_acct_state {
 	MT_ACCT_FREE,
 	MT_ACCT_LIVE,
 	MT_ACCT_ENDED, /* no thread left; user space reads and then releases the slot */
+	MT_ACCT_VOID,  /* made twice for one process: to be released unread */
 };
 
 enum mt_ended_by { MT_ENDED_NOT, MT_ENDED_EXEC, MT_ENDED_EXIT, MT_ENDED_SIGNAL };
@@ -154,7 +155,8 @@ enum mt_ended_by { MT_ENDED_NOT, MT_ENDED_EXEC, MT_ENDED_EXIT, MT_ENDED_SIGNAL }
 enum mt_acct_flag {
 	MT_ACCT_FORKED = 1 << 0,     /* began as a copy of its parent's heap */
 	MT_ACCT_FROM_START = 1 << 1, /* seen from its first instruction: nothing earlier is unknown */
-	MT_ACCT_UNFOLLOWED = 1 << 2, /* probes were not yet in place when it began */
+	MT_ACCT_UNFOLLOWED = 1 << 2, /* probes are not in place yet, though it began */
+	MT_ACCT_LATE = 1 << 3,	     /* taken in a while after it began (followed_ns) */
 };
 
 /* One address space. Slot 0 is never used. */

@@ -14,7 +14,7 @@
 
 struct ranking {
 	const struct memtrace_process **rows;
-	size_t row_cnt; /* every process of the snapshot */
+	size_t row_cnt;	       /* every process of the snapshot */
 	size_t incomplete_cnt; /* processes whose first part was missed; see ranking_incomplete() */
 	size_t attached_cnt;   /* processes whose earlier heap is unknown */
 	size_t running_cnt;

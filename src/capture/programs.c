@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/perf_event.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,6 @@
 #include "memtrace.skel.h"
 
 /* Not in the headers of kernels the build must work with. Values are kernel ABI. */
-#define ATTACH_UPROBE_MULTI 48
 #define UPROBE_MULTI_RETURN 1
 #define LINK_CREATE_CMD 28
 
@@ -49,7 +49,7 @@ static int multi_link(int prog_fd, const char *path, pid_t pid, const uint64_t *
 {
 	struct multi_attr attr = {
 		.prog_fd = prog_fd,
-		.attach_type = ATTACH_UPROBE_MULTI,
+		.attach_type = PROBE_ATTACH_MULTI,
 		.path = (uintptr_t)path,
 		.offsets = (uintptr_t)offsets,
 		.cookies = (uintptr_t)cookies,
@@ -62,14 +62,29 @@ static int multi_link(int prog_fd, const char *path, pid_t pid, const uint64_t *
 	return fd < 0 ? -errno : fd;
 }
 
+static bool kernel_version(unsigned int *major, unsigned int *minor, unsigned int *patch)
+{
+	struct utsname name;
+
+	*patch = 0;
+	return !uname(&name) && sscanf(name.release, "%u.%u.%u", major, minor, patch) >= 2;
+}
+
+bool programs_seccomp_is_deadly(void)
+{
+	unsigned int major, minor, patch;
+
+	if (!kernel_version(&major, &minor, &patch) || major != 6)
+		return false;
+	return minor == 11 || (minor == 12 && patch < 16) || (minor == 13 && patch < 4);
+}
+
 /* The pid filter of multi-uprobe links passed only one thread before 6.10. */
 static bool kernel_has_multi(void)
 {
-	unsigned int major, minor;
-	struct utsname name;
+	unsigned int major, minor, patch;
 
-	if (getenv("MEMTRACE_NO_MULTI") || uname(&name) ||
-	    sscanf(name.release, "%u.%u", &major, &minor) != 2)
+	if (getenv("MEMTRACE_NO_MULTI") || !kernel_version(&major, &minor, &patch))
 		return false;
 	return major > 6 || (major == 6 && minor >= 10);
 }
@@ -86,7 +101,7 @@ static int read_number(const char *path, const char *format, int *out)
 	return got == 1 ? 0 : -EINVAL;
 }
 
-static int find_perf_type(struct programs *p, struct message *why)
+static int find_perf_type(struct probe_kind *p, struct message *why)
 {
 	const char *dir = "/sys/bus/event_source/devices/uprobe";
 	char path[128];
@@ -100,6 +115,13 @@ static int find_perf_type(struct programs *p, struct message *why)
 	if (read_number(path, "config:%d", &p->return_bit))
 		p->return_bit = 0;
 	return 0;
+}
+
+int probe_kind_init(struct probe_kind *kind, struct message *why)
+{
+	*kind = (struct probe_kind){ .enter_fd = -1, .return_fd = -1, .perf_type = -1 };
+	kind->multi = kernel_has_multi();
+	return kind->multi ? 0 : find_perf_type(kind, why);
 }
 
 static int quiet(enum libbpf_print_level level, const char *format, va_list args)
@@ -130,21 +152,17 @@ int programs_load(struct programs *p, uint32_t acct_cnt, struct message *why)
 	int err;
 
 	memset(p, 0, sizeof(*p));
-	p->perf_type = -1;
-	p->multi = kernel_has_multi();
-	if (!p->multi) {
-		err = find_perf_type(p, why);
-		if (err)
-			return err;
-	}
+	err = probe_kind_init(&p->kind, why);
+	if (err)
+		return err;
 	libbpf_set_print(quiet);
 	p->skel = memtrace_bpf__open();
 	if (!p->skel)
 		return why_not_loaded(-errno, why);
-	if (p->multi) {
-		bpf_program__set_expected_attach_type(p->skel->progs.on_enter, ATTACH_UPROBE_MULTI);
+	if (p->kind.multi) {
+		bpf_program__set_expected_attach_type(p->skel->progs.on_enter, PROBE_ATTACH_MULTI);
 		bpf_program__set_expected_attach_type(p->skel->progs.on_return,
-						      ATTACH_UPROBE_MULTI);
+						      PROBE_ATTACH_MULTI);
 	}
 	bpf_map__set_max_entries(p->skel->maps.accts, acct_cnt);
 	err = memtrace_bpf__load(p->skel);
@@ -152,6 +170,8 @@ int programs_load(struct programs *p, uint32_t acct_cnt, struct message *why)
 		programs_unload(p);
 		return why_not_loaded(err, why);
 	}
+	p->kind.enter_fd = bpf_program__fd(p->skel->progs.on_enter);
+	p->kind.return_fd = bpf_program__fd(p->skel->progs.on_return);
 	return 0;
 }
 
@@ -181,6 +201,23 @@ void programs_unload(struct programs *p)
 	p->skel = NULL;
 }
 
+uint64_t programs_missed(const struct programs *p)
+{
+	struct bpf_program *each[] = { p->skel->progs.on_enter,	  p->skel->progs.on_return,
+				       p->skel->progs.on_newtask, p->skel->progs.on_exec,
+				       p->skel->progs.on_exit };
+	uint64_t missed = 0;
+
+	for (size_t i = 0; i < sizeof(each) / sizeof(each[0]); i++) {
+		struct bpf_prog_info info = {};
+		uint32_t size = sizeof(info);
+
+		if (!bpf_obj_get_info_by_fd(bpf_program__fd(each[i]), &info, &size))
+			missed += info.recursion_misses;
+	}
+	return missed;
+}
+
 static int set_add(struct probe_set *set, int fd)
 {
 	int *grown;
@@ -197,7 +234,7 @@ static int set_add(struct probe_set *set, int fd)
 	return 0;
 }
 
-static int attach_multi(struct programs *p, const char *path, pid_t pid,
+static int attach_multi(const struct probe_kind *p, const char *path, pid_t pid,
 			const struct probe_site *sites, size_t cnt, struct probe_set *set)
 {
 	uint64_t *words = calloc(cnt, 2 * sizeof(*words)), *offsets = words, *cookies = words + cnt;
@@ -213,25 +250,22 @@ static int attach_multi(struct programs *p, const char *path, pid_t pid,
 		offsets[n] = sites[i].offset;
 		cookies[n++] = sites[i].call;
 	}
-	err = n ? set_add(set, multi_link(bpf_program__fd(p->skel->progs.on_return), path, pid,
-					  offsets, cookies, n, true)) : 0;
+	err = n ? set_add(set, multi_link(p->return_fd, path, pid, offsets, cookies, n, true)) : 0;
 	if (err)
 		goto out;
 	for (size_t i = 0; i < cnt; i++) {
 		offsets[i] = sites[i].offset;
 		cookies[i] = sites[i].call;
 	}
-	err = set_add(set, multi_link(bpf_program__fd(p->skel->progs.on_enter), path, pid, offsets,
-				      cookies, cnt, false));
+	err = set_add(set, multi_link(p->enter_fd, path, pid, offsets, cookies, cnt, false));
 out:
 	free(words);
 	return err;
 }
 
-static int attach_perf_one(struct programs *p, const char *path, pid_t pid,
+static int attach_perf_one(const struct probe_kind *p, const char *path, pid_t pid,
 			   const struct probe_site *site, bool returns, struct probe_set *set)
 {
-	struct bpf_program *prog = returns ? p->skel->progs.on_return : p->skel->progs.on_enter;
 	struct perf_event_attr attr = {
 		.type = p->perf_type,
 		.size = sizeof(attr),
@@ -246,7 +280,7 @@ static int attach_perf_one(struct programs *p, const char *path, pid_t pid,
 			PERF_FLAG_FD_CLOEXEC);
 	if (event < 0)
 		return -errno;
-	link = bpf_link_create(bpf_program__fd(prog), event, BPF_PERF_EVENT, &opts);
+	link = bpf_link_create(returns ? p->return_fd : p->enter_fd, event, BPF_PERF_EVENT, &opts);
 	if (link < 0) {
 		err = -errno;
 		close(event);
@@ -259,7 +293,7 @@ static int attach_perf_one(struct programs *p, const char *path, pid_t pid,
 	return err;
 }
 
-static int attach_perf(struct programs *p, const char *path, pid_t pid,
+static int attach_perf(const struct probe_kind *p, const char *path, pid_t pid,
 		       const struct probe_site *sites, size_t cnt, struct probe_set *set)
 {
 	int err = 0;
@@ -272,7 +306,7 @@ static int attach_perf(struct programs *p, const char *path, pid_t pid,
 	return err;
 }
 
-int probe_set_attach(struct programs *p, const char *path, pid_t pid,
+int probe_set_attach(const struct probe_kind *p, const char *path, pid_t pid,
 		     const struct probe_site *sites, size_t cnt, struct probe_set **out)
 {
 	struct probe_set *set = calloc(1, sizeof(*set));
@@ -298,4 +332,26 @@ void probe_set_detach(struct probe_set *set)
 		close(set->fds[i]);
 	free(set->fds);
 	free(set);
+}
+
+static void *detach_thread(void *set)
+{
+	probe_set_detach(set);
+	return NULL;
+}
+
+void probe_set_detach_later(struct probe_set *set)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	int err;
+
+	if (!set)
+		return;
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	err = pthread_create(&thread, &attr, detach_thread, set);
+	pthread_attr_destroy(&attr);
+	if (err)
+		probe_set_detach(set);
 }

@@ -17,12 +17,24 @@
 struct memtrace_bpf; /* the skeleton */
 struct message;
 
+/* What is hung on code, and how. */
+struct probe_kind {
+	int enter_fd, return_fd; /* programs */
+	bool multi;		 /* multi-uprobe links; the programs were loaded for them */
+	int perf_type;		 /* of perf uprobes; -1 unless needed */
+	int return_bit;		 /* of perf_event_attr.config for a return probe */
+};
+
+/* Finds out what this kernel has. 0, or -ENOTSUP when it has no uprobes. */
+int probe_kind_init(struct probe_kind *kind, struct message *why);
+
 struct programs {
 	struct memtrace_bpf *skel;
-	bool multi;	  /* probes are multi-uprobe links */
-	int perf_type;	  /* of perf uprobes; -1 unless needed */
-	int return_bit;	  /* of perf_event_attr.config for a return probe */
+	struct probe_kind kind;
 };
+
+/* The expected attach type of programs on multi-uprobe links; kernel ABI that older headers lack. */
+#define PROBE_ATTACH_MULTI 48
 
 /* Opens and loads. acct_cnt: address spaces that can be traced at one time. On failure the
  * sentence is in why and nothing stays behind. */
@@ -43,10 +55,20 @@ struct probe_site {
 struct probe_set;
 
 /* path must name the inode for as long as this call takes (/proc/self/fd/N does). */
-int probe_set_attach(struct programs *programs, const char *path, pid_t pid,
+int probe_set_attach(const struct probe_kind *kind, const char *path, pid_t pid,
 		     const struct probe_site *sites, size_t cnt, struct probe_set **set);
 
-/* Takes NULL. */
+/* Runs of the programs that the kernel skipped because one was running on the CPU already. */
+uint64_t programs_missed(const struct programs *programs);
+
+/* Takes NULL. Waits for the kernel (about 0.1 s), while the targets run on. */
 void probe_set_detach(struct probe_set *set);
+
+/* The same without waiting: a thread of its own does it. */
+void probe_set_detach_later(struct probe_set *set);
+
+/* True where a return probe ends a process whose seccomp filter does not know the uretprobe system
+ * call (6.11 until the filter was told to let it pass). */
+bool programs_seccomp_is_deadly(void);
 
 #endif

@@ -14,6 +14,7 @@
 
 #include "analyze/analysis.h"
 #include "base/strbuf.h"
+#include "model/snapshot.h"
 #include "output/json.h"
 #include "output/text.h"
 
@@ -41,7 +42,7 @@ static int open_beside(const char *path, char **temporary)
 {
 	struct stat old;
 	char *name;
-	int fd;
+	int fd, kept;
 
 	if (asprintf(&name, "%s.%d.tmp", path, (int)getpid()) < 0)
 		return -ENOMEM;
@@ -51,9 +52,12 @@ static int open_beside(const char *path, char **temporary)
 		free(name);
 		return fd;
 	}
-	/* Best effort: a report that has another owner is better than none. */
-	if (!stat(path, &old) && (fchown(fd, old.st_uid, old.st_gid) || fchmod(fd, old.st_mode & 0777)))
-		errno = 0;
+	/* A report that has another owner or mode than the last one is better than none. */
+	if (!stat(path, &old)) {
+		kept = fchown(fd, old.st_uid, old.st_gid);
+		kept = fchmod(fd, old.st_mode & 0777);
+		(void)kept;
+	}
 	*temporary = name;
 	return fd;
 }
@@ -157,24 +161,106 @@ void report_fini(struct report *report)
 
 /* ---- writing ------------------------------------------------------------------------------------ */
 
-static int write_json(struct report *report, const struct memtrace_snapshot *snapshot,
-		      struct message *why)
+static struct text_options text_options(const struct report *report, int fd)
 {
-	struct analysis_params params = { .leaks.min_bytes = report->options->min_size_bytes };
+	struct text_options options = { .width = 100, .top = report->options->top };
+	const char *term = getenv("TERM"), *no_color = getenv("NO_COLOR");
+	struct winsize window;
+
+	if (!isatty(fd))
+		return options;
+	options.color = term && strcmp(term, "dumb") && !(no_color && *no_color);
+	if (!ioctl(fd, TIOCGWINSZ, &window) && window.ws_col)
+		options.width = window.ws_col;
+	return options;
+}
+
+static int write_text(struct report *report, const struct memtrace_snapshot *snapshot,
+		      const struct analysis *analysis, struct message *why)
+{
+	struct text_options options = text_options(report, report->text_fd);
 	struct strbuf text = STRBUF_INIT;
-	struct analysis analysis;
 	int err;
 
-	if (report->json_fd < 0 && !report->json_path)
+	/* Reports that follow one another in a log are told apart by an empty line. */
+	if (report->written++)
+		strbuf_putc(&text, '\n');
+	err = text_report(snapshot, analysis, &options, &text);
+	if (!err)
+		err = strbuf_write(&text, report->text_fd);
+	strbuf_fini(&text);
+	if (!err)
 		return 0;
-	err = analysis_init(&analysis, snapshot, &params);
-	if (!err) {
-		err = json_report(snapshot, &analysis, &text);
-		analysis_fini(&analysis);
-	}
+	return message_set(why, err, "cannot write the report to %s: %s (%s)",
+			   report->text_fd == STDOUT_FILENO ? "stdout" : "stderr", strerror(-err),
+			   err == -EPIPE ? "its reader is gone" : "send it elsewhere");
+}
+
+static int write_json(struct report *report, const struct memtrace_snapshot *snapshot,
+		      const struct analysis *analysis, struct message *why)
+{
+	struct strbuf text = STRBUF_INIT;
+	int err;
+
+	err = json_report(snapshot, analysis, &text);
 	if (!err)
 		err = report->json_path ? replace(report->json_path, &text) :
 					  strbuf_write(&text, report->json_fd);
 	strbuf_fini(&text);
 	return err ? cannot_write(report->options->json, err, why) : 0;
+}
+
+int report_write(struct report *report, const struct memtrace_snapshot *snapshot,
+		 struct message *why)
+{
+	struct analysis_params params = { .leaks.min_bytes = report->options->min_size_bytes };
+	struct analysis analysis;
+	int err, text_err = 0;
+
+	err = analysis_init(&analysis, snapshot, &params);
+	if (err)
+		return message_set(why, err, "cannot make the report: %s (free some memory)",
+				   strerror(-err));
+	/* A terminal that went away is no reason to lose the file. */
+	if (report->json_fd >= 0 || report->json_path)
+		err = write_json(report, snapshot, &analysis, why);
+	if (report->text_fd >= 0)
+		text_err = write_text(report, snapshot, &analysis, err ? NULL : why);
+	analysis_fini(&analysis);
+	return err ? err : text_err;
+}
+
+/* What --on-limit did, and what can be done now. */
+static void put_consequence(const struct report *report, const struct memtrace_snapshot *snapshot,
+			    struct strbuf *text)
+{
+	const struct memtrace_process *process =
+		snapshot_find_process(snapshot, snapshot->limit.process);
+	const char *others = snapshot->limit.scope == MEMTRACE_LIMIT_TREE ? " and its tree" : "";
+	int pid = process ? (int)process->pid : 0;
+
+	if (!process)
+		return;
+	if (report->options->on_limit == CLI_LIMIT_STOP)
+		strbuf_printf(text,
+			      "memtrace: pid %d%s: stopped by --on-limit stop "
+			      "(continue: kill -CONT %d; debug: gdb -p %d)\n",
+			      pid, others, pid, pid);
+	else if (report->options->on_limit == CLI_LIMIT_KILL)
+		strbuf_printf(text, "memtrace: pid %d%s: killed by --on-limit kill\n", pid, others);
+}
+
+void report_crossing(const struct report *report, const struct memtrace_snapshot *snapshot)
+{
+	struct text_options options = text_options(report, STDERR_FILENO);
+	struct strbuf text = STRBUF_INIT;
+
+	/* The first line has everything but the stack, and stays one line for who greps. */
+	options.width = 0;
+	strbuf_puts(&text, "memtrace: ");
+	if (!text_limit_news(snapshot, &options, &text)) {
+		put_consequence(report, snapshot, &text);
+		strbuf_write(&text, STDERR_FILENO);
+	}
+	strbuf_fini(&text);
 }

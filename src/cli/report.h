@@ -22,6 +22,7 @@ struct report {
 	int json_fd;	 /* what to write JSON to directly; -1: none */
 	bool json_owned; /* json_fd is ours to close */
 	char *json_path; /* file to replace; NULL: none */
+	unsigned int written;
 };
 
 /* Returns 0, or -errno with the sentence in why; leaves nothing behind then. Opening a FIFO waits
@@ -32,5 +33,9 @@ void report_fini(struct report *report);
 /* Writes one report to each destination. Text is left out when quiet. 0, or -errno and why. */
 int report_write(struct report *report, const struct memtrace_snapshot *snapshot,
 		 struct message *why);
+
+/* Says on stderr, at once and even when quiet, that a limit was crossed (snapshot->limit.exceeded):
+ * by whom, where, and what was done about it. */
+void report_crossing(const struct report *report, const struct memtrace_snapshot *snapshot);
 
 #endif

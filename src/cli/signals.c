@@ -9,7 +9,7 @@
 
 /* What a handler can reach; see signals.h. */
 static int signal_pipe[2] = { -1, -1 };
-static volatile sig_atomic_t end_at_once;
+static volatile sig_atomic_t end_after = -1; /* events still let by; -1: all */
 
 static const int caught[] = { SIGINT, SIGTERM, SIGHUP };
 
@@ -21,8 +21,10 @@ static void on_signal(int number, siginfo_t *info, void *context)
 	ssize_t written;
 
 	(void)context;
-	if (end_at_once)
+	if (!end_after)
 		_exit(128 + number);
+	if (end_after > 0)
+		end_after--;
 	/* A full pipe means that plenty of events wait already: nothing is lost. */
 	written = write(signal_pipe[1], &event, sizeof(event));
 	(void)written;
@@ -84,9 +86,9 @@ bool signals_next(struct signal_event *event)
 	return true;
 }
 
-void signals_end_at_once(void)
+void signals_end_at_once(int after)
 {
-	end_at_once = 1;
+	end_after = after;
 }
 
 void signals_close(void)
@@ -99,4 +101,5 @@ void signals_close(void)
 			close(signal_pipe[i]);
 		signal_pipe[i] = -1;
 	}
+	end_after = -1;
 }

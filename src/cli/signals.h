@@ -19,14 +19,12 @@ struct signal_event {
 
 /*
  * Catches SIGINT, SIGTERM, SIGHUP and SIGPIPE. Those that are ignored (nohup, a background job of a
- * script) stay so. Returns 0 or -errno.
+ * script) stay so for now: the command is to be given what memtrace was given. Returns 0 or -errno.
  */
 int signals_open(void);
 
-/*
- * Catches SIGINT even if it was ignored; for after the command was forked, which keeps what memtrace
- * was given.
- */
+/* Once the command was forked, or where there is none: catches SIGINT even if it was ignored, so that
+ * kill -INT ends a trace that a script runs in the background. */
 void signals_catch_ignored(void);
 
 /* Readable when an event waits. */
@@ -35,9 +33,9 @@ int signals_fd(void);
 /* Takes the next event; false when there is none. */
 bool signals_next(struct signal_event *event);
 
-/* From here on SIGINT and SIGTERM end the program from the handler with 128+N: what goes on now
- * (a last report) is not worth a third key press. */
-void signals_end_at_once(void);
+/* From here on, after so many more of them, a signal ends the program from the handler with 128+N:
+ * what goes on now (a last report) need not be waited for. */
+void signals_end_at_once(int after);
 
 /* Dispositions become the default again. */
 void signals_close(void);

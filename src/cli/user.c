@@ -41,7 +41,11 @@ static int find_named(struct user *user, const char *name, struct message *why)
 				   "--user: '%s' is not a user of this machine "
 				   "(example: --user nobody)",
 				   name);
-	*user = (struct user){ entry->pw_uid != geteuid(), entry->pw_uid, entry->pw_gid };
+	*user = (struct user){
+		.change = entry->pw_uid != geteuid(),
+		.uid = entry->pw_uid,
+		.gid = entry->pw_gid,
+	};
 	return 0;
 }
 
@@ -60,21 +64,49 @@ int user_find(struct user *user, const char *name, struct message *why)
 				   "SUDO_UID and SUDO_GID: '%.20s' and '%.20s' are not a user and a "
 				   "group (unset SUDO_UID, or say --user NAME)",
 				   sudo_uid, sudo_gid ? sudo_gid : "");
-	*user = (struct user){ uid != 0, uid, gid };
+	*user = (struct user){ .change = uid != 0, .uid = uid, .gid = gid };
 	return 0;
 }
 
-int user_set_environment(const struct user *user)
-{
-	struct passwd *entry;
+static const char *const names[] = { "HOME", "USER", "LOGNAME" };
 
-	if (!user->change)
-		return 0;
-	entry = getpwuid(user->uid);
+#define NAME_CNT (sizeof(names) / sizeof(names[0]))
+
+int user_enter(struct user *user)
+{
+	struct passwd *entry = user->change ? getpwuid(user->uid) : NULL;
+	const char *values[NAME_CNT];
+
 	if (!entry)
 		return 0;
-	if (setenv("HOME", entry->pw_dir, 1) || setenv("USER", entry->pw_name, 1) ||
-	    setenv("LOGNAME", entry->pw_name, 1))
-		return -errno;
+	values[0] = entry->pw_dir;
+	values[1] = values[2] = entry->pw_name;
+	user->entered = true;
+	for (size_t i = 0; i < NAME_CNT; i++) {
+		const char *old = getenv(names[i]);
+
+		user->saved[i] = old ? strdup(old) : NULL;
+	}
+	for (size_t i = 0; i < NAME_CNT; i++) {
+		if (setenv(names[i], values[i], 1)) {
+			user_leave(user);
+			return -ENOMEM;
+		}
+	}
 	return 0;
+}
+
+void user_leave(struct user *user)
+{
+	if (!user->entered)
+		return;
+	for (size_t i = 0; i < NAME_CNT; i++) {
+		if (user->saved[i])
+			setenv(names[i], user->saved[i], 1);
+		else
+			unsetenv(names[i]);
+		free(user->saved[i]);
+		user->saved[i] = NULL;
+	}
+	user->entered = false;
 }

@@ -17,6 +17,8 @@ struct user {
 	bool change; /* false: the command runs as memtrace does */
 	uid_t uid;
 	gid_t gid;
+	char *saved[3]; /* memtrace's own HOME, USER and LOGNAME between enter and leave */
+	bool entered;
 };
 
 /*
@@ -26,8 +28,11 @@ struct user {
  */
 int user_find(struct user *user, const char *name, struct message *why);
 
-/* HOME, USER and LOGNAME for the command: sudo has set root's. Changes memtrace's own environment,
- * which the command inherits. */
-int user_set_environment(const struct user *user);
+/*
+ * Between these, HOME, USER and LOGNAME are the user's: sudo has set root's, and a command forked
+ * meanwhile inherits them. 0 or -ENOMEM.
+ */
+int user_enter(struct user *user);
+void user_leave(struct user *user);
 
 #endif

@@ -56,7 +56,7 @@ struct arena *snapshot_arena(struct memtrace_snapshot *snapshot)
 	return &store_of(snapshot)->arena;
 }
 
-/* ---- strings ---------------------------------------------------------------------------------- */
+/* ---- strings --------------------------------------------------------------------------------- */
 
 static size_t string_hash(const char *string)
 {
@@ -109,7 +109,7 @@ const char *snapshot_intern(struct memtrace_snapshot *snapshot, const char *stri
 	return *slot;
 }
 
-/* ---- rows ------------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 /* Makes room for need rows in *rows. */
 static int rows_reserve(struct arena *arena, void **rows, size_t cnt, size_t *cap, size_t need,
@@ -165,9 +165,9 @@ struct memtrace_process *snapshot_add_process(struct memtrace_snapshot *snapshot
 	snapshot->processes = rows;
 	process = &snapshot->processes[snapshot->process_cnt++];
 	*process = (struct memtrace_process){
-		.id = id,
-		.ended_s = -1,
-		.rss_bytes = MEMTRACE_UNKNOWN,
+	    .id = id,
+	    .ended_s = -1,
+	    .rss_bytes = MEMTRACE_UNKNOWN,
 	};
 	return process;
 }
@@ -191,13 +191,13 @@ struct memtrace_site *snapshot_add_site(struct memtrace_snapshot *snapshot, uint
 	}
 	site = &snapshot->sites[snapshot->site_cnt++];
 	*site = (struct memtrace_site){
-		.id = id,
-		.process = process,
-		.oldest_age_s = -1,
-		.youngest_age_s = -1,
-		.aged_youngest_s = -1,
-		.frames = frames,
-		.frame_cnt = frame_cnt,
+	    .id = id,
+	    .process = process,
+	    .oldest_age_s = -1,
+	    .youngest_age_s = -1,
+	    .aged_youngest_s = -1,
+	    .frames = frames,
+	    .frame_cnt = frame_cnt,
 	};
 	return site;
 }
@@ -235,35 +235,35 @@ struct memtrace_counter *snapshot_add_counter(struct memtrace_snapshot *snapshot
 		return NULL;
 	*list = rows;
 	counter = &(*list)[(*cnt)++];
-	*counter = (struct memtrace_counter){ own_name, own_text, value };
+	*counter = (struct memtrace_counter){own_name, own_text, value};
 	return counter;
 }
 
-/* ---- questions -------------------------------------------------------------------------------- */
+/* ---- questions ------------------------------------------------------------------------------- */
 
 /*
  * Ids are given out in ascending order, and who takes a snapshot walks its tables in that order
  * nearly always. So: halve, and look at every row only when that found nothing. What halving does
  * find is right in any order, since ids are unique.
  */
-#define FIND_BY_ID(rows, cnt, wanted)                                                              \
-	do {                                                                                       \
-		size_t low = 0, high = (cnt);                                                      \
-                                                                                                   \
-		while (low < high) {                                                               \
-			size_t mid = low + (high - low) / 2;                                       \
-                                                                                                   \
-			if ((rows)[mid].id == (wanted))                                            \
-				return &(rows)[mid];                                               \
-			if ((rows)[mid].id < (wanted))                                             \
-				low = mid + 1;                                                     \
-			else                                                                       \
-				high = mid;                                                        \
-		}                                                                                  \
-		for (size_t i = 0; i < (cnt); i++)                                                 \
-			if ((rows)[i].id == (wanted))                                              \
-				return &(rows)[i];                                                 \
-		return NULL;                                                                       \
+#define FIND_BY_ID(rows, cnt, wanted)                        \
+	do {                                                 \
+		size_t low = 0, high = (cnt);                \
+                                                             \
+		while (low < high) {                         \
+			size_t mid = low + (high - low) / 2; \
+                                                             \
+			if ((rows)[mid].id == (wanted))      \
+				return &(rows)[mid];         \
+			if ((rows)[mid].id < (wanted))       \
+				low = mid + 1;               \
+			else                                 \
+				high = mid;                  \
+		}                                            \
+		for (size_t i = 0; i < (cnt); i++)           \
+			if ((rows)[i].id == (wanted))        \
+				return &(rows)[i];           \
+		return NULL;                                 \
 	} while (0)
 
 const struct memtrace_process *snapshot_find_process(const struct memtrace_snapshot *snapshot,

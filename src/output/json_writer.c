@@ -11,7 +11,7 @@
 
 void json_init(struct json_writer *w, struct strbuf *out)
 {
-	*w = (struct json_writer){ .out = out };
+	*w = (struct json_writer){.out = out};
 }
 
 /* What stands between the value before and this one. */
@@ -78,7 +78,8 @@ static void escaped(struct strbuf *out, uint32_t code, const char *bytes, size_t
 		strbuf_puts(out, "\\ufffd");
 		return;
 	}
-	/* JSON allows what lies from 0x7f on, but terminals that show the document obey some of it */
+	/* JSON allows what lies from 0x7f on, but terminals that show the document obey some of it
+	 */
 	if (code < 0x20 || (code >= 0x7f && code < 0xa0))
 		strbuf_printf(out, "\\u%04x", (unsigned int)code);
 	else

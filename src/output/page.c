@@ -10,16 +10,16 @@
 #define NARROWEST 20 /* below this, wrapping makes nothing better */
 
 static const char *const tone_codes[] = {
-	[TONE_PLAIN] = "",	   [TONE_STRONG] = "\033[1m",  [TONE_DIM] = "\033[2m",
-	[TONE_WARN] = "\033[33m", [TONE_ALARM] = "\033[1;31m",
+    [TONE_PLAIN] = "",	      [TONE_STRONG] = "\033[1m",   [TONE_DIM] = "\033[2m",
+    [TONE_WARN] = "\033[33m", [TONE_ALARM] = "\033[1;31m",
 };
 
 void page_init(struct page *page, struct strbuf *out, unsigned int width, bool color)
 {
 	*page = (struct page){
-		.out = out,
-		.width = width && width < NARROWEST ? NARROWEST : width,
-		.color = color,
+	    .out = out,
+	    .width = width && width < NARROWEST ? NARROWEST : width,
+	    .color = color,
 	};
 	strbuf_init(&page->line);
 }
@@ -67,22 +67,32 @@ static size_t columns(const char *text, size_t len)
 	return cnt;
 }
 
+/* Whether the blank at text[at] is within a figure: "12.3 MiB", "3 min 20 s", "pid 4242". The word
+ * before it begins at text[word]. */
+static bool within_figure(const char *text, size_t word, size_t at)
+{
+	if (at > word && isdigit((unsigned char)text[at - 1]))
+		return true;
+	return at - word <= 3 && isdigit((unsigned char)text[at + 1]);
+}
+
 /* How much of text goes on a line of room columns: up to a blank, the end, or - when a single word
  * is longer - the end of that word. */
 static size_t line_length(const char *text, size_t room)
 {
-	size_t best = 0, fallback = 0, at = 0, cnt = 0, from = 0;
+	size_t best = 0, fallback = 0, at = 0, cnt = 0, from = 0, word = 0;
 
 	for (;; at++) {
 		if (text[at] && text[at] != ' ')
 			continue;
 		cnt += columns(text + from, at - from);
+		word = from && text[from] == ' ' ? from + 1 : from;
 		from = at;
 		if (cnt > room && (best || fallback))
 			return best ? best : fallback;
 		if (!text[at])
 			return at;
-		if (at && isdigit((unsigned char)text[at - 1]))
+		if (within_figure(text, word, at))
 			fallback = at;
 		else
 			best = at;

@@ -4,7 +4,7 @@
  *
  * A paragraph is composed in page->line and ended by one of the page_ functions, which wraps it,
  * colours it, and starts a new one. Lines never end in a blank. A figure and its unit are not torn
- * apart: a line never ends after a digit unless it must.
+ * apart unless they must be.
  */
 #ifndef MEMTRACE_OUTPUT_PAGE_H
 #define MEMTRACE_OUTPUT_PAGE_H

@@ -10,19 +10,29 @@
 
 #define GAP 2
 
-enum column { COL_PID, COL_LIVE, COL_BLOCKS, COL_PEAK, COL_ALLOCS, COL_FREES, COL_RSS, COL_STATE,
-	      COL_COMMAND, COL_CNT };
+enum column {
+	COL_PID,
+	COL_LIVE,
+	COL_BLOCKS,
+	COL_PEAK,
+	COL_ALLOCS,
+	COL_FREES,
+	COL_RSS,
+	COL_STATE,
+	COL_COMMAND,
+	COL_CNT
+};
 
 static const struct {
 	const char *title;
 	bool right;
 	unsigned int expendable; /* the highest goes first where the page is too narrow; 0: stays */
 } columns[] = {
-	[COL_PID] = { "pid", true, 0 },	     [COL_LIVE] = { "live", true, 0 },
-	[COL_BLOCKS] = { "blocks", true, 2 }, [COL_PEAK] = { "peak", true, 0 },
-	[COL_ALLOCS] = { "allocs", true, 1 }, [COL_FREES] = { "frees", true, 3 },
-	[COL_RSS] = { "RSS", true, 0 },	     [COL_STATE] = { "state", false, 0 },
-	[COL_COMMAND] = { "command", false, 0 },
+    [COL_PID] = {"pid", true, 0},	   [COL_LIVE] = {"live", true, 0},
+    [COL_BLOCKS] = {"blocks", true, 2},	   [COL_PEAK] = {"peak", true, 0},
+    [COL_ALLOCS] = {"allocs", true, 1},	   [COL_FREES] = {"frees", true, 3},
+    [COL_RSS] = {"RSS", true, 0},	   [COL_STATE] = {"state", false, 0},
+    [COL_COMMAND] = {"command", false, 0},
 };
 
 /* The cells of a row but the last, which is as long as it is. */
@@ -32,7 +42,7 @@ struct row {
 
 static struct units_text state_of(const struct memtrace_process *process)
 {
-	struct units_text t = { "running" };
+	struct units_text t = {"running"};
 	const char *name;
 
 	switch (process->ended_by) {
@@ -85,8 +95,7 @@ void process_put_missed(struct page *page, const struct memtrace_process *proces
 
 static void fill_row(struct row *row, const struct memtrace_process *process)
 {
-	snprintf(row->cell[COL_PID].text, sizeof(row->cell[COL_PID].text), "%d",
-		 (int)process->pid);
+	snprintf(row->cell[COL_PID].text, sizeof(row->cell[COL_PID].text), "%d", (int)process->pid);
 	row->cell[COL_LIVE] = units_bytes(process->live_bytes);
 	row->cell[COL_BLOCKS] = units_count(process->live_blocks);
 	row->cell[COL_PEAK] = units_bytes(process->peak_bytes);
@@ -155,9 +164,8 @@ void process_table(struct page *page, const struct ranking *ranking, size_t top)
 
 	strbuf_printf(&page->line, "processes: %s", units_count(ranking->row_cnt).text);
 	if (ranking->running_cnt)
-		strbuf_printf(&page->line, ", %s running",
-			      units_count(ranking->running_cnt).text);
-	strbuf_puts(&page->line, "; those that hold most first");
+		strbuf_printf(&page->line, ", %s running", units_count(ranking->running_cnt).text);
+	strbuf_puts(&page->line, "; largest first");
 	page_paragraph(page, TONE_STRONG, 0, 2);
 	put_cells(page, NULL, width);
 	strbuf_puts(&page->line, columns[COL_COMMAND].title);

@@ -63,10 +63,57 @@ static size_t symbol_columns(const struct memtrace_site *site)
 	return widest;
 }
 
+/* The end of an operator's name, which begins at text: < and > in it are no brackets. */
+static const char *skip_operator(const char *text)
+{
+	text += strlen("operator");
+	return text + strspn(text, "<>=-");
+}
+
+/* Adds a symbol with its template arguments folded: "std::vector<...>::push_back". */
+static void put_folded(struct strbuf *sb, const char *symbol)
+{
+	unsigned int depth = 0;
+
+	while (*symbol) {
+		const char *next = symbol + 1;
+
+		if (!strncmp(symbol, "operator", strlen("operator")))
+			next = skip_operator(symbol);
+		else if (!strncmp(symbol, "->", 2))
+			next = symbol + 2;
+		else if (*symbol == '<' && depth++ == 0)
+			strbuf_puts(sb, "<...");
+		else if (*symbol == '>' && depth)
+			depth--;
+		if (!depth)
+			strbuf_add(sb, symbol, (size_t)(next - symbol));
+		symbol = next;
+	}
+}
+
+/* Adds a symbol in room columns: whole, or its template arguments folded, or its middle cut. */
+static void put_symbol(struct strbuf *sb, const char *symbol, size_t room)
+{
+	struct strbuf whole = STRBUF_INIT, folded = STRBUF_INIT;
+
+	strbuf_put_printable(&whole, symbol);
+	if (utf8_length(strbuf_text(&whole)) <= room) {
+		strbuf_puts(sb, strbuf_text(&whole));
+	} else {
+		put_folded(&folded, strbuf_text(&whole));
+		page_squeeze(sb, strbuf_text(&folded), room);
+	}
+	if (strbuf_error(&whole) || strbuf_error(&folded))
+		sb->err = -ENOMEM;
+	strbuf_fini(&whole);
+	strbuf_fini(&folded);
+}
+
 static void frame_line(struct page *page, const struct memtrace_frame *frame, uint32_t times,
 		       unsigned int indent, size_t symbol_width)
 {
-	struct strbuf symbol = STRBUF_INIT, location = STRBUF_INIT, squeezed = STRBUF_INIT;
+	struct strbuf symbol = STRBUF_INIT, location = STRBUF_INIT;
 	size_t used, room = SIZE_MAX;
 
 	put_location(&location, frame);
@@ -74,24 +121,22 @@ static void frame_line(struct page *page, const struct memtrace_frame *frame, ui
 		strbuf_printf(&location, ", %s times", units_count(times).text);
 	strbuf_fill(&page->line, ' ', indent);
 	if (frame->symbol && *frame->symbol) {
-		strbuf_put_printable(&symbol, frame->symbol);
 		used = indent + 2 + utf8_length(strbuf_text(&location));
 		if (page->width)
 			room = page->width > used ? page->width - used : 0;
 		if (room < SYMBOL_COLUMNS_MIN)
 			room = SYMBOL_COLUMNS_MIN;
-		page_squeeze(&squeezed, strbuf_text(&symbol), room);
-		page_cell(page, strbuf_text(&squeezed), symbol_width < room ? symbol_width : room,
+		put_symbol(&symbol, frame->symbol, room);
+		page_cell(page, strbuf_text(&symbol), symbol_width < room ? symbol_width : room,
 			  false);
 		strbuf_puts(&page->line, "  ");
 	}
 	strbuf_puts(&page->line, strbuf_text(&location));
-	if (strbuf_error(&symbol) || strbuf_error(&location) || strbuf_error(&squeezed))
+	if (strbuf_error(&symbol) || strbuf_error(&location))
 		page->line.err = -ENOMEM;
 	page_line(page, TONE_PLAIN);
 	strbuf_fini(&symbol);
 	strbuf_fini(&location);
-	strbuf_fini(&squeezed);
 }
 
 static uint32_t count_lines(const struct memtrace_site *site)
@@ -154,8 +199,7 @@ void stack_text(struct page *page, const struct memtrace_snapshot *snapshot,
 		frame_line(page, &site->frames[i], times, indent, width);
 	}
 	if (skipped) { /* max_lines too small for a root end */
-		strbuf_printf(&page->line, "... %s left out",
-			      units_counted(skipped, "frame").text);
+		strbuf_printf(&page->line, "... %s left out", units_counted(skipped, "frame").text);
 		page_paragraph(page, TONE_DIM, indent, indent);
 	}
 	stack_end_line(page, snapshot, site, indent);

@@ -23,7 +23,7 @@ static void report_init(struct report *r, const struct memtrace_snapshot *snapsh
 			const struct analysis *analysis, const struct text_options *options,
 			struct strbuf *out)
 {
-	*r = (struct report){ .snapshot = snapshot, .analysis = analysis };
+	*r = (struct report){.snapshot = snapshot, .analysis = analysis};
 	if (options)
 		r->options = *options;
 	if (!r->options.frames)
@@ -37,7 +37,7 @@ static bool since_attach(const struct report *r)
 	return r->analysis->ranking.attached_cnt > 0;
 }
 
-/* ---- head ------------------------------------------------------------------------------------- */
+/* ---- head ------------------------------------------------------------------------------------ */
 
 static void put_title(struct report *r)
 {
@@ -74,8 +74,7 @@ static void put_losses_alarm(struct report *r)
 
 	if (!losses)
 		return;
-	strbuf_printf(line, "LOSSES: %s missed: ",
-		      units_counted(losses, "accounting event").text);
+	strbuf_printf(line, "LOSSES: %s missed: ", units_counted(losses, "accounting event").text);
 	for (size_t i = 0; i < s->loss_cnt; i++) {
 		if (!s->losses[i].value)
 			continue;
@@ -104,7 +103,9 @@ static void put_process(struct report *r)
 		return;
 	}
 	if (incomplete) {
-		strbuf_printf(line, "%s of %s processes followed late or never: what they did before is not counted",
+		strbuf_printf(line,
+			      "%s of %s processes followed late or never: "
+			      "what they did before is not counted",
 			      units_count(ranking->incomplete_cnt).text,
 			      units_count(ranking->row_cnt).text);
 		page_item(&r->page, TONE_WARN, "incomplete");
@@ -152,6 +153,28 @@ static enum tone pressure_tone(enum pressure_level level)
 	return level == PRESSURE_HIGH ? TONE_WARN : TONE_PLAIN;
 }
 
+/* "92.0 %"; never 0 of something. */
+static struct units_text share_of_limit(uint64_t permille, uint64_t bytes)
+{
+	struct units_text under = {"under 0.1 %"};
+
+	return bytes && !permille ? under : units_permille(permille);
+}
+
+/* What is alarming goes first. */
+static void put_pressure(struct report *r)
+{
+	const struct memtrace_limit *limit = &r->snapshot->limit;
+	const struct pressure *p = &r->analysis->pressure;
+	struct strbuf *line = &r->page.line;
+
+	if (limit->exceeded)
+		strbuf_printf(line, "EXCEEDED at %s; ", units_duration(limit->exceeded_at_s).text);
+	else if (p->now >= PRESSURE_HIGH)
+		strbuf_printf(line, "PRESSURE %u %% (%s); ", pressure_percent(p->now),
+			      pressure_name(p->now));
+}
+
 static void put_limit(struct report *r)
 {
 	const struct memtrace_limit *limit = &r->snapshot->limit;
@@ -164,24 +187,19 @@ static void put_limit(struct report *r)
 		page_item(&r->page, TONE_PLAIN, "limit");
 		return;
 	}
-	if (p->now >= PRESSURE_HIGH)
-		strbuf_printf(line, "PRESSURE %u %% (%s): ", pressure_percent(p->now),
-			      pressure_name(p->now));
-	strbuf_printf(line, "%s of %s for %s used%s", units_permille(p->used_permille).text,
-		      units_bytes(limit->bytes).text, each ? "each process" : "the process tree",
-		      each ? " by the largest" : "");
+	put_pressure(r);
+	strbuf_printf(
+	    line, "%s for %s: %s used (%s)%s", units_bytes(limit->bytes).text,
+	    each ? "each process" : "the process tree", units_bytes(limit->now_bytes).text,
+	    share_of_limit(p->used_permille, limit->now_bytes).text, each ? " by the largest" : "");
 	if (p->over_bytes)
 		strbuf_printf(line, ", %s over", units_bytes(p->over_bytes).text);
 	else
 		strbuf_printf(line, ", headroom %s", units_bytes(p->headroom_bytes).text);
-	if (limit->exceeded)
-		strbuf_printf(line, "; EXCEEDED at %s", units_duration(limit->exceeded_at_s).text);
-	else if (p->peak > p->now)
-		strbuf_printf(line, "; PRESSURE %u %% (%s) at the peak: %s",
-			      pressure_percent(p->peak), pressure_name(p->peak),
-			      units_permille(p->peak_permille).text);
-	else
-		strbuf_printf(line, "; %s at the peak", units_permille(p->peak_permille).text);
+	strbuf_printf(line, "; peak %s", share_of_limit(p->peak_permille, limit->peak_bytes).text);
+	if (!limit->exceeded && p->peak > p->now && p->peak >= PRESSURE_HIGH)
+		strbuf_printf(line, ", PRESSURE %u %% (%s)", pressure_percent(p->peak),
+			      pressure_name(p->peak));
 	page_item(&r->page, pressure_tone(p->peak > p->now ? p->peak : p->now), "limit");
 }
 
@@ -193,12 +211,11 @@ static void put_rates(struct report *r)
 	if (!(rates->over_s > 0)) {
 		strbuf_puts(line, "unknown");
 	} else {
-		strbuf_printf(line, "%s allocations/s, %s frees/s, %s, over the %s %s",
-			      units_rate(rates->allocs_per_s).text,
-			      units_rate(rates->frees_per_s).text,
-			      units_byte_rate(rates->bytes_per_s).text,
-			      rates->whole_run ? "whole" : "last",
-			      units_duration(rates->over_s).text);
+		strbuf_printf(
+		    line, "%s allocations/s, %s frees/s, %s, over the %s %s",
+		    units_rate(rates->allocs_per_s).text, units_rate(rates->frees_per_s).text,
+		    units_byte_rate(rates->bytes_per_s).text, rates->whole_run ? "whole" : "last",
+		    units_duration(rates->over_s).text);
 	}
 	page_item(&r->page, TONE_PLAIN, "rate");
 }
@@ -215,14 +232,14 @@ static void put_crossing(struct page *page, const struct memtrace_snapshot *s,
 		strbuf_puts(&page->line, " by ");
 		process_put_name(page, process);
 	}
-	strbuf_printf(&page->line, ": %s after the allocation at:",
-		      units_bytes_exact(limit->usage_bytes).text);
+	strbuf_printf(&page->line,
+		      ": %s after the allocation at:", units_bytes_exact(limit->usage_bytes).text);
 	page_paragraph(page, TONE_ALARM, 0, 4);
 	stack_text(page, s, limit->site ? snapshot_find_site(s, limit->site) : NULL, 4,
 		   options->frames);
 }
 
-/* ---- leaks ------------------------------------------------------------------------------------ */
+/* ---- leaks ----------------------------------------------------------------------------------- */
 
 /* Why there is nothing to list. */
 static void put_no_leaks(struct report *r)
@@ -284,6 +301,32 @@ static void put_ages(struct strbuf *line, double youngest_s, double oldest_s)
 	strbuf_puts(line, oldest.text);
 }
 
+static void put_why_leaked(struct report *r, const struct leak *leak)
+{
+	double min_age_s = r->snapshot->min_age_s;
+	bool aged = leak->oldest_age_s >= 0;
+	struct strbuf *line = &r->page.line;
+
+	if (leak->ended) {
+		strbuf_puts(line, "never freed");
+		if (!aged)
+			return;
+		strbuf_puts(line, ", allocated ");
+		put_ages(line, leak->youngest_age_s, leak->oldest_age_s);
+		strbuf_puts(line, " before the end");
+		return;
+	}
+	if (min_age_s > 0)
+		strbuf_printf(line, "older than %s", units_duration(min_age_s).text);
+	else
+		strbuf_puts(line, "not freed so far");
+	if (!aged)
+		return;
+	strbuf_puts(line, " (");
+	put_ages(line, leak->youngest_age_s, leak->oldest_age_s);
+	strbuf_puts(line, ")");
+}
+
 static void put_leak(struct report *r, size_t number, const struct leak *leak)
 {
 	const struct memtrace_snapshot *s = r->snapshot;
@@ -292,17 +335,7 @@ static void put_leak(struct report *r, size_t number, const struct leak *leak)
 
 	strbuf_printf(line, "%zu. %s in %s, ", number, units_bytes_exact(leak->live_bytes).text,
 		      units_counted(leak->live_blocks, "block").text);
-	if (leak->ended)
-		strbuf_puts(line, "never freed");
-	else if (s->min_age_s > 0)
-		strbuf_printf(line, "older than %s", units_duration(s->min_age_s).text);
-	else
-		strbuf_puts(line, "not freed so far");
-	if (leak->oldest_age_s >= 0) {
-		strbuf_puts(line, " (");
-		put_ages(line, leak->youngest_age_s, leak->oldest_age_s);
-		strbuf_puts(line, leak->ended ? " before the end)" : ")");
-	}
+	put_why_leaked(r, leak);
 	if (process && s->process_cnt > 1) {
 		strbuf_puts(line, ", ");
 		process_put_name(&r->page, process);
@@ -332,7 +365,7 @@ static void put_leaks(struct report *r)
 	}
 }
 
-/* ---- foot ------------------------------------------------------------------------------------- */
+/* ---- foot ------------------------------------------------------------------------------------ */
 
 static void put_totals(struct report *r)
 {

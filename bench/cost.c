@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: MIT
+/*
+ * cost.c - what tracing adds to a malloc+free pair, against the empty-probe floor in the same run.
+ *
+ *	cost BUILD_DIR [ROUNDS]
+ *
+ * The floor is pinned: the same sites in the same file, the same kind of link bound to the same
+ * process, the same loop, programs that return 0. Variants take turns; medians are compared.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "base/message.h"
+#include "capture/allocators.h"
+#include "capture/process.h"
+#include "capture/programs.h"
+#include "memtrace/memtrace.h"
+
+#define ROUNDS_MAX 99
+
+enum variant { UNTRACED, FLOOR, NO_STACKS, STACKS, VARIANTS };
+
+static const char *const variant_names[] = { "untraced", "floor", "memtrace --stacks none",
+					      "memtrace --stacks fp" };
+
+struct target {
+	pid_t pid;
+	int in, out;
+};
+
+static void die(const char *what)
+{
+	fprintf(stderr, "cost: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static struct target target_start(const char *build, long pairs, int depth, int threads)
+{
+	char program[4096], words[3][24], byte;
+	struct target t;
+	int to[2], from[2];
+
+	snprintf(program, sizeof(program), "%s/bench/pairs", build);
+	snprintf(words[0], sizeof(words[0]), "%ld", pairs);
+	snprintf(words[1], sizeof(words[1]), "%d", depth);
+	snprintf(words[2], sizeof(words[2]), "%d", threads);
+	if (pipe2(to, O_CLOEXEC) || pipe2(from, O_CLOEXEC))
+		die("pipe");
+	t.pid = fork();
+	if (!t.pid) {
+		dup2(to[0], 0);
+		dup2(from[1], 1);
+		execl(program, program, words[0], words[1], words[2], (char *)NULL);
+		_exit(127);
+	}
+	close(to[0]);
+	close(from[1]);
+	t.in = to[1];
+	t.out = from[0];
+	if (read(t.out, &byte, 1) != 1)
+		die(program);
+	return t;
+}
+
+static double target_run(struct target *t)
+{
+	char text[64] = "";
+
+	if (write(t->in, "g", 1) != 1 || read(t->out, text, sizeof(text) - 1) <= 0)
+		die("target");
+	return atof(text);
+}
+
+static void target_end(struct target *t)
+{
+	close(t->in);
+	close(t->out);
+	waitpid(t->pid, NULL, 0);
+}
+
+/* ---- the floor ----------------------------------------------------------------------------------- */
+
+struct floor {
+	struct probe_kind kind;
+	struct bpf_object *object;
+	struct allocators *allocators;
+	struct probe_set *set;
+	pid_t pid;
+};
+
+static void floor_open(struct floor *f, const char *build)
+{
+	struct bpf_program *enter, *ret;
+	struct message why = { "" };
+	char path[4096];
+
+	memset(f, 0, sizeof(*f));
+	if (probe_kind_init(&f->kind, &why))
+		die(why.text);
+	snprintf(path, sizeof(path), "%s/bench/floor.bpf.o", build);
+	f->object = bpf_object__open(path);
+	enter = f->object ? bpf_object__find_program_by_name(f->object, "floor_enter") : NULL;
+	ret = f->object ? bpf_object__find_program_by_name(f->object, "floor_return") : NULL;
+	if (!enter || !ret)
+		die(path);
+	if (f->kind.multi) {
+		bpf_program__set_expected_attach_type(enter, PROBE_ATTACH_MULTI);
+		bpf_program__set_expected_attach_type(ret, PROBE_ATTACH_MULTI);
+	}
+	if (bpf_object__load(f->object))
+		die("loading the floor");
+	f->kind.enter_fd = bpf_program__fd(enter);
+	f->kind.return_fd = bpf_program__fd(ret);
+	f->allocators = allocators_new(NULL, NULL);
+}
+
+static void floor_map(void *ctx, const struct process_map *map)
+{
+	const struct allocator_file *file;
+	struct floor *f = ctx;
+	char path[32];
+	int fd;
+
+	if (!map->executable || map->path[0] != '/' || f->set)
+		return;
+	fd = process_open_map(f->pid, map);
+	file = fd >= 0 ? allocators_file(f->allocators, fd, map->path) : NULL;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (file && file->site_cnt &&
+	    probe_set_attach(&f->kind, path, f->pid, file->sites, file->site_cnt, &f->set))
+		die("attaching the floor");
+	if (fd >= 0)
+		close(fd);
+}
+
+static double run_floor(struct floor *f, struct target *t)
+{
+	double ns;
+
+	f->pid = t->pid;
+	f->set = NULL;
+	process_each_map(t->pid, floor_map, f);
+	if (!f->set)
+		die("no allocator for the floor");
+	ns = target_run(t);
+	probe_set_detach(f->set);
+	return ns;
+}
+
+/* ---- memtrace ------------------------------------------------------------------------------------- */
+
+static double run_memtrace(struct target *t, enum memtrace_stacks stacks, long pairs, int threads)
+{
+	struct memtrace_options options = { .sz = sizeof(options), .stacks = stacks };
+	struct memtrace_snapshot *snap;
+	struct memtrace *session;
+	uint64_t losses = 0;
+	double ns;
+
+	if (memtrace_open(&options, &session) || memtrace_attach(session, t->pid) ||
+	    memtrace_start(session)) {
+		fprintf(stderr, "cost: %s\n", memtrace_error(session));
+		exit(1);
+	}
+	ns = target_run(t);
+	if (memtrace_detach(session) || memtrace_snapshot_take(session, &snap)) {
+		fprintf(stderr, "cost: %s\n", memtrace_error(session));
+		exit(1);
+	}
+	for (size_t i = 0; i < snap->loss_cnt; i++)
+		losses += snap->losses[i].value;
+	/* a run that did not count right does not count; pthread_create allocates a little */
+	if (losses || snap->totals.allocs < (uint64_t)pairs * threads ||
+	    snap->totals.allocs > (uint64_t)pairs * threads + 2 * threads) {
+		fprintf(stderr, "cost: wrong count: %lu allocations, %lu losses\n",
+			(unsigned long)snap->totals.allocs, (unsigned long)losses);
+		exit(1);
+	}
+	memtrace_snapshot_free(snap);
+	memtrace_close(session);
+	return ns;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static double median(double *values, int cnt)
+{
+	qsort(values, cnt, sizeof(*values), by_value);
+	return cnt % 2 ? values[cnt / 2] : (values[cnt / 2 - 1] + values[cnt / 2]) / 2;
+}
+
+static void compare(const char *build, struct floor *floor, int depth, int threads, int rounds)
+{
+	static double ns[VARIANTS][ROUNDS_MAX];
+	const long pairs = 200000;
+	double medians[VARIANTS];
+
+	for (int round = 0; round < rounds; round++) {
+		for (int v = 0; v < VARIANTS; v++) {
+			struct target t = target_start(build, pairs, depth, threads);
+
+			ns[v][round] = v == UNTRACED ? target_run(&t) :
+				       v == FLOOR ? run_floor(floor, &t) :
+				       run_memtrace(&t, v == STACKS ? MEMTRACE_STACKS_FP :
+								      MEMTRACE_STACKS_NONE,
+						    pairs, threads);
+			target_end(&t);
+		}
+	}
+	printf("\n%d frames, %d thread%s (median of %d interleaved runs of %ld pairs)\n", depth, threads,
+	       threads > 1 ? "s" : "", rounds, pairs);
+	for (int v = 0; v < VARIANTS; v++)
+		medians[v] = median(ns[v], rounds);
+	for (int v = 0; v < VARIANTS; v++)
+		printf("  %-24s %9.1f ns/pair  %6.2fx floor  (%.1f .. %.1f)\n", variant_names[v],
+		       medians[v], medians[v] / medians[FLOOR], ns[v][0], ns[v][rounds - 1]);
+	fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+	int rounds = argc > 2 ? atoi(argv[2]) : 9;
+	struct floor floor;
+
+	if (argc < 2 || rounds < 1 || rounds > ROUNDS_MAX) {
+		fprintf(stderr, "usage: cost BUILD_DIR [ROUNDS]\n");
+		return 2;
+	}
+	floor_open(&floor, argv[1]);
+	printf("probes: %s\n", floor.kind.multi ? "multi-uprobe links" : "perf uprobes");
+	compare(argv[1], &floor, 3, 1, rounds);
+	compare(argv[1], &floor, 16, 1, rounds);
+	compare(argv[1], &floor, 3, 2, rounds);
+	allocators_free(floor.allocators);
+	bpf_object__close(floor.object);
+	return 0;
+}

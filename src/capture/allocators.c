@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+#include "capture/allocators.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "capture/allocator.h"
+#include "capture/family.h"
+#include "capture/place.h"
+
+struct allocators {
+	struct allocator_file **files;
+	size_t cnt;
+	void (*log)(void *ctx, const char *line);
+	void *ctx;
+};
+
+struct allocators *allocators_new(void (*log)(void *ctx, const char *line), void *ctx)
+{
+	struct allocators *a = calloc(1, sizeof(*a));
+
+	if (!a)
+		return NULL;
+	a->log = log;
+	a->ctx = ctx;
+	return a;
+}
+
+void allocators_free(struct allocators *a)
+{
+	if (!a)
+		return;
+	for (size_t i = 0; i < a->cnt; i++) {
+		free(a->files[i]->sites);
+		free(a->files[i]);
+	}
+	free(a->files);
+	free(a);
+}
+
+static void tell(const struct allocators *a, const char *file, const char *function,
+		 const char *text)
+{
+	char line[512];
+
+	if (!a->log)
+		return;
+	snprintf(line, sizeof(line), "%s%s%s: %s", file, function ? ": " : "",
+		 function ? function : "", text);
+	a->log(a->ctx, line);
+}
+
+static int place_sites(const struct allocators *a, int fd, const char *name,
+		       const struct allocator *found, struct allocator_file *file)
+{
+	struct placement *places = calloc(found->function_cnt, sizeof(*places));
+	int err = -1;
+
+	file->sites = calloc(found->function_cnt, sizeof(*file->sites));
+	if (!places || !file->sites || probe_place_all(fd, found, places))
+		goto out;
+	for (size_t i = 0; i < found->function_cnt; i++) {
+		const struct allocator_function *f = &found->functions[i];
+
+		file->sites[i] = (struct probe_site){
+			.offset = f->file_offset + places[i].offset,
+			.call = f->call,
+			.returns = family_call_allocates(f->call),
+		};
+		if (places[i].reason)
+			tell(a, name, f->name, places[i].reason);
+	}
+	file->site_cnt = found->function_cnt;
+	err = 0;
+out:
+	free(places);
+	return err;
+}
+
+static void look(const struct allocators *a, int fd, const char *name, struct allocator_file *file)
+{
+	struct allocator found;
+
+	if (allocator_read(fd, &found))
+		return;
+	file->is_static = found.is_static;
+	if (found.is_allocator && found.is_go) {
+		file->refused = "it has Go code, which return probes would crash";
+		tell(a, name, NULL, file->refused);
+	} else if (found.is_allocator && place_sites(a, fd, name, &found, file)) {
+		file->refused = "its code could not be read";
+		tell(a, name, NULL, file->refused);
+	} else if (!found.is_allocator && found.why == ALLOCATOR_NO_SYMBOLS) {
+		file->refused = allocator_why_text(found.why);
+	}
+	allocator_fini(&found);
+}
+
+const struct allocator_file *allocators_file(struct allocators *a, int fd, const char *name)
+{
+	struct allocator_file **grown, *file;
+	struct stat st;
+
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
+		return NULL;
+	for (size_t i = 0; i < a->cnt; i++)
+		if (a->files[i]->ino == st.st_ino && a->files[i]->dev == st.st_dev)
+			return a->files[i];
+	grown = realloc(a->files, (a->cnt + 1) * sizeof(*grown));
+	if (!grown)
+		return NULL;
+	a->files = grown;
+	file = calloc(1, sizeof(*file));
+	if (!file)
+		return NULL;
+	file->dev = st.st_dev;
+	file->ino = st.st_ino;
+	look(a, fd, name, file);
+	grown[a->cnt++] = file;
+	return file;
+}

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: MIT
+/* follow.c - acts on news from the probes: forks, execs, ends, limits. The tables hold the facts;
+ * news only says that it is time to look. */
+#include "capture/session.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "capture/process.h"
+#include "capture/records.h"
+#include "capture/spaces.h"
+#include "memtrace.skel.h"
+
+static void see_record(void *ctx, const struct record *record)
+{
+	spaces_see(ctx, record);
+}
+
+void follow_drain_maps(struct memtrace *s, bool settled_only)
+{
+	records_drain(s->records, settled_only, see_record, s->spaces);
+}
+
+/* Probes are in place for a process that ran a while without them. */
+static void mark_followed(struct memtrace *s, const struct mt_news *news)
+{
+	struct mt_acct *a;
+
+	if (news->acct >= s->tables.acct_cnt)
+		return;
+	a = &s->tables.accts[news->acct];
+	if (a->id != news->acct_id)
+		return;
+	a->followed_ns = session_now_ns();
+	__atomic_and_fetch(&a->flags, ~MT_ACCT_UNFOLLOWED, __ATOMIC_ACQ_REL);
+	__atomic_or_fetch(&a->flags, MT_ACCT_LATE, __ATOMIC_ACQ_REL);
+}
+
+static void on_fork(struct memtrace *s, const struct mt_news *news)
+{
+	bool any;
+
+	if (!s->by_pid)
+		return;
+	if (!targets_attach_process(s, news->tgid, &any) && any)
+		mark_followed(s, news);
+}
+
+static void remember_exe(struct memtrace *s, const struct mt_news *news)
+{
+	if (!news->acct || news->acct >= s->tables.acct_cnt)
+		return;
+	free(s->exes[news->acct]);
+	s->exes[news->acct] = process_exe(news->tgid);
+}
+
+static void on_exec(struct memtrace *s, const struct mt_news *news)
+{
+	uint32_t one = 1;
+	int err;
+
+	remember_exe(s, news);
+	if (!s->by_pid && !news->stopped && s->target == TARGET_COMMAND)
+		return; /* a file that is known: its allocators are probed */
+	err = targets_prepare_exec(s, news->tgid);
+	if (news->stopped) {
+		bpf_map_update_elem(bpf_map__fd(s->programs.skel->maps.known_files), &news->file, &one,
+				    BPF_ANY);
+		kill(news->tgid, SIGCONT);
+	}
+	if (err >= 0 && s->by_pid)
+		mark_followed(s, news);
+}
+
+/* A process nobody traces ran exec: is it one of ours now? */
+static void on_seen(struct memtrace *s, const struct mt_news *news)
+{
+	uint32_t slot;
+
+	switch (s->target) {
+	case TARGET_ALL:
+		targets_prepare_exec(s, news->tgid);
+		return;
+	case TARGET_COMM:
+		if (strcmp(news->comm, s->comm))
+			return;
+		break;
+	case TARGET_CGROUP:
+		if (!targets_cgroup_matches(s, news->tgid))
+			return;
+		break;
+	default:
+		return;
+	}
+	spaces_track(s->spaces, news->tgid);
+	if (targets_prepare_exec(s, news->tgid) || !s->by_pid)
+		return;
+	spaces_load(s->spaces, news->tgid, session_now_ns());
+	if (targets_adopt(s, news->tgid, 0, &slot))
+		return;
+	s->tables.accts[slot].start_ns = news->time_ns;
+	s->tables.accts[slot].followed_ns = session_now_ns();
+	s->tables.accts[slot].flags |= MT_ACCT_LATE;
+	free(s->exes[slot]);
+	s->exes[slot] = process_exe(news->tgid);
+}
+
+/* The probe has signalled the one that crossed; the rest of its tree follows. */
+static void signal_tree(struct memtrace *s, const struct mt_news *news)
+{
+	int signal = s->options.on_limit == MEMTRACE_LIMIT_KILL ? SIGKILL : SIGSTOP;
+
+	for (uint32_t slot = 1; slot < s->tables.acct_cnt; slot++) {
+		const struct mt_acct *a = &s->tables.accts[slot];
+
+		if (a->state == MT_ACCT_LIVE && a->scope == news->scope && a->tgid != news->tgid)
+			kill(a->tgid, signal);
+	}
+}
+
+static void on_limit(struct memtrace *s, const struct mt_news *news)
+{
+	if (!s->exceeded) {
+		s->exceeded = true;
+		s->exceeded_ns = news->time_ns;
+		s->exceeded_acct_id = news->acct_id;
+		s->exceeded_usage = news->usage_bytes;
+		s->exceeded_site = news->site;
+	}
+	if (s->options.on_limit != MEMTRACE_LIMIT_REPORT && !s->tables.control->limit_per_process)
+		signal_tree(s, news);
+}
+
+int follow_news(void *ctx, void *data, size_t size)
+{
+	const struct mt_news *news = data;
+	struct memtrace *s = ctx;
+
+	if (size < sizeof(*news))
+		return 0;
+	switch (news->kind) {
+	case MT_NEWS_FORK:
+		on_fork(s, news);
+		break;
+	case MT_NEWS_EXEC:
+		on_exec(s, news);
+		break;
+	case MT_NEWS_LIMIT:
+		on_limit(s, news);
+		break;
+	case MT_NEWS_GROW:
+		tables_grow(&s->tables);
+		break;
+	case MT_NEWS_ADOPT:
+		spaces_load(s->spaces, news->tgid, news->time_ns);
+		remember_exe(s, news);
+		break;
+	case MT_NEWS_SEEN:
+		on_seen(s, news);
+		break;
+	case MT_NEWS_END:
+		break; /* follow_harvest finds it */
+	}
+	return 0;
+}
+
+size_t follow_running(const struct memtrace *s)
+{
+	size_t cnt = 0;
+
+	for (uint32_t slot = 1; slot < s->tables.acct_cnt; slot++)
+		if (__atomic_load_n(&s->tables.accts[slot].state, __ATOMIC_ACQUIRE) == MT_ACCT_LIVE)
+			cnt++;
+	return cnt;
+}
+
+static int keep_past(struct memtrace *s, struct account_record *record)
+{
+	struct past_account *grown = realloc(s->past, (s->past_cnt + 1) * sizeof(*grown)), *p;
+
+	if (!grown)
+		return -ENOMEM;
+	s->past = grown;
+	p = &grown[s->past_cnt++];
+	p->record = *record;
+	memset(record, 0, sizeof(*record));
+	p->space = spaces_get(s->spaces, p->record.acct.tgid, p->record.acct.start_ns);
+	p->exe = s->exes[p->record.slot];
+	s->exes[p->record.slot] = NULL;
+	s->reported[p->record.slot] = true;
+	if (p->record.acct.ended_by != MT_ENDED_EXEC)
+		targets_detach_pid(s, p->record.acct.tgid);
+	return 0;
+}
+
+/* Everything that ended is copied once, and its slots taken back when no child needs them more. */
+int follow_harvest(struct memtrace *s)
+{
+	struct gather_options options = {
+		.now_ns = session_now_ns(),
+		.min_age_ns = s->options.min_age_s * 1e9,
+		.min_age_at_exit = s->options.min_age_at_exit,
+	};
+	bool *fresh = calloc(s->tables.acct_cnt, sizeof(*fresh)), *over, any_fresh = false, any_over = false;
+	struct account_record *records = NULL;
+	int cnt = 0;
+
+	over = calloc(s->tables.acct_cnt, sizeof(*over));
+	if (!fresh || !over) {
+		cnt = -ENOMEM;
+		goto out;
+	}
+	for (uint32_t slot = 1; slot < s->tables.acct_cnt; slot++) {
+		const struct mt_acct *a = &s->tables.accts[slot];
+
+		uint32_t state = __atomic_load_n(&a->state, __ATOMIC_ACQUIRE);
+
+		if (state != MT_ACCT_ENDED && state != MT_ACCT_VOID)
+			continue;
+		fresh[slot] = !s->reported[slot] && state == MT_ACCT_ENDED;
+		over[slot] = !__atomic_load_n(&a->heirs, __ATOMIC_ACQUIRE);
+		any_fresh |= fresh[slot];
+		any_over |= over[slot];
+	}
+	if (any_fresh) {
+		follow_drain_maps(s, false);
+		cnt = gather_accounts(&s->tables, fresh, &options, &records);
+		if (cnt < 0)
+			goto out;
+		for (int i = 0; i < cnt; i++)
+			if (keep_past(s, &records[i]))
+				account_record_fini(&records[i]);
+		free(records);
+	}
+	if (any_over) {
+		tables_release(&s->tables, over);
+		for (uint32_t slot = 1; slot < s->tables.acct_cnt; slot++)
+			if (over[slot])
+				s->reported[slot] = false;
+	}
+out:
+	free(fresh);
+	free(over);
+	return cnt < 0 ? cnt : 0;
+}

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: MIT
+#include "capture/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static FILE *open_proc(pid_t pid, const char *name)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
+	return fopen(path, "re");
+}
+
+int process_each_map(pid_t pid, process_map_fn see, void *ctx)
+{
+	FILE *f = open_proc(pid, "maps");
+	char *line = NULL;
+	size_t cap = 0;
+	int err = 0;
+
+	if (!f)
+		return -errno;
+	while (getline(&line, &cap, f) > 0) {
+		struct process_map map = {};
+		char perms[8] = "";
+		int path_at = 0;
+
+		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s %" SCNx64 " %x:%x %" SCNu64 " %n",
+			   &map.start, &map.end, perms, &map.pgoff, &map.dev_major, &map.dev_minor,
+			   &map.ino, &path_at) < 7)
+			continue;
+		line[strcspn(line, "\n")] = 0;
+		map.executable = perms[2] == 'x';
+		map.path = line + path_at;
+		see(ctx, &map);
+	}
+	if (ferror(f))
+		err = -errno;
+	free(line);
+	fclose(f);
+	return err;
+}
+
+int process_open_map(pid_t pid, const struct process_map *map)
+{
+	char path[PATH_MAX + 32];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, pid, map->start,
+		 map->end);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0)
+		return fd;
+	snprintf(path, sizeof(path), "/proc/%d/root%s", pid, map->path);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	return fd < 0 ? -errno : fd;
+}
+
+char *process_exe(pid_t pid)
+{
+	char link[64], path[PATH_MAX];
+	ssize_t len;
+
+	snprintf(link, sizeof(link), "/proc/%d/exe", pid);
+	len = readlink(link, path, sizeof(path) - 1);
+	if (len <= 0)
+		return NULL;
+	path[len] = 0;
+	return strdup(path);
+}
+
+char *process_env(pid_t pid, const char *name)
+{
+	FILE *f = open_proc(pid, "environ");
+	size_t cap = 0, len = strlen(name);
+	char *entry = NULL, *value = NULL;
+
+	if (!f)
+		return NULL;
+	while (!value && getdelim(&entry, &cap, 0, f) > 0)
+		if (!strncmp(entry, name, len) && entry[len] == '=')
+			value = strdup(entry + len + 1);
+	free(entry);
+	fclose(f);
+	return value;
+}
+
+void process_comm(pid_t pid, char *comm, size_t size)
+{
+	FILE *f = open_proc(pid, "comm");
+
+	if (!f || !fgets(comm, size, f))
+		snprintf(comm, size, "?");
+	comm[strcspn(comm, "\n")] = 0;
+	if (f)
+		fclose(f);
+}
+
+/* A number from a line of /proc/PID/status, or fallback. */
+static int64_t status_number(pid_t pid, const char *key, int64_t fallback)
+{
+	FILE *f = open_proc(pid, "status");
+	size_t len = strlen(key);
+	int64_t value = fallback;
+	char line[256];
+
+	if (!f)
+		return fallback;
+	while (fgets(line, sizeof(line), f)) {
+		if (strncmp(line, key, len) || line[len] != ':')
+			continue;
+		value = strtoll(line + len + 1, NULL, 10);
+		break;
+	}
+	fclose(f);
+	return value;
+}
+
+pid_t process_parent(pid_t pid)
+{
+	return status_number(pid, "PPid", 0);
+}
+
+bool process_is_alive(pid_t pid)
+{
+	FILE *f = open_proc(pid, "status");
+	bool alive = false;
+	char line[256];
+
+	if (!f)
+		return false;
+	while (fgets(line, sizeof(line), f)) {
+		if (strncmp(line, "State:", 6))
+			continue;
+		alive = !strchr(line + 6, 'Z') && !strchr(line + 6, 'X');
+		break;
+	}
+	fclose(f);
+	return alive;
+}
+
+bool process_is_thread(pid_t pid, pid_t *tgid)
+{
+	*tgid = status_number(pid, "Tgid", pid);
+	return *tgid != pid;
+}
+
+bool process_is_kernel_thread(pid_t pid)
+{
+	return status_number(pid, "VmSize", -1) < 0;
+}
+
+int64_t process_rss_bytes(pid_t pid)
+{
+	int64_t kib = status_number(pid, "VmRSS", -1);
+
+	return kib < 0 ? -1 : kib * 1024;
+}
+
+int process_seccomp(pid_t pid)
+{
+	return status_number(pid, "Seccomp", 0);
+}
+
+bool process_in_initial_pid_namespace(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/ns/pid", &st) || st.st_ino == 0xEFFFFFFCu;
+}

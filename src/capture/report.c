@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: MIT
+/* report.c - makes a snapshot of a session: ended accounts from memory, running ones from the
+ * tables. */
+#include "capture/session.h"
+
+#include <errno.h>
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "capture/names.h"
+#include "capture/process.h"
+#include "capture/records.h"
+#include "capture/spaces.h"
+#include "model/snapshot.h"
+
+/* Unique in a session: site numbers are used again after their account, account ids never. */
+static uint64_t site_id(uint64_t acct_id, uint32_t number)
+{
+	return acct_id << MT_SITE_BITS | number;
+}
+
+static double since_ready(const struct memtrace *s, uint64_t ns)
+{
+	return ((double)ns - (double)s->ready_ns) / 1e9;
+}
+
+static double age(uint64_t born_ns, uint64_t now_ns)
+{
+	if (!born_ns)
+		return -1;
+	return born_ns < now_ns ? (now_ns - born_ns) / 1e9 : 0;
+}
+
+static void take_end(struct memtrace_process *p, const struct mt_acct *a)
+{
+	switch (a->ended_by) {
+	case MT_ENDED_EXEC:
+		p->ended_by = MEMTRACE_ENDED_EXEC;
+		break;
+	case MT_ENDED_EXIT:
+		p->ended_by = MEMTRACE_ENDED_EXIT;
+		p->exit_status = WEXITSTATUS(a->exit_code);
+		break;
+	case MT_ENDED_SIGNAL:
+		p->ended_by = MEMTRACE_ENDED_SIGNAL;
+		p->signal = WTERMSIG(a->exit_code);
+		break;
+	default:
+		p->ended_by = MEMTRACE_RUNNING;
+	}
+}
+
+static double followed_after(const struct memtrace *s, const struct mt_acct *a)
+{
+	if (a->flags & MT_ACCT_LATE)
+		return a->followed_ns > a->start_ns ? (a->followed_ns - a->start_ns) / 1e9 : 0;
+	if (a->flags & MT_ACCT_UNFOLLOWED)
+		return -1;
+	if (a->flags & (MT_ACCT_FROM_START | MT_ACCT_FORKED))
+		return 0;
+	(void)s;
+	return NAN;
+}
+
+static int add_process(const struct memtrace *s, struct memtrace_snapshot *snap,
+		       const struct account_record *r, const char *exe, uint64_t at_peak_bytes)
+{
+	const struct mt_acct *a = &r->acct;
+	struct memtrace_process *p = snapshot_add_process(snap, a->id);
+
+	if (!p)
+		return -ENOMEM;
+	p->pid = a->tgid;
+	p->ppid = a->ppid;
+	p->comm = snapshot_intern(snap, a->comm);
+	p->exe = snapshot_intern(snap, exe);
+	p->lane = "uprobe";
+	take_end(p, a);
+	p->started_s = since_ready(s, a->start_ns);
+	p->ended_s = a->end_ns ? since_ready(s, a->end_ns) : -1;
+	p->allocs = a->allocs;
+	p->frees = a->frees;
+	p->reallocs = a->reallocs;
+	p->alloc_bytes = a->alloc_bytes;
+	p->live_bytes = a->live_bytes > 0 ? a->live_bytes : 0;
+	p->freed_bytes = p->alloc_bytes > p->live_bytes ? p->alloc_bytes - p->live_bytes : 0;
+	p->live_blocks = p->allocs > p->frees ? p->allocs - p->frees : 0;
+	p->peak_bytes = a->peak_bytes;
+	p->peak_blocks = a->peak_blocks;
+	p->peak_at_s = a->peak_at_ns ? since_ready(s, a->peak_at_ns) : 0;
+	p->peak_unattributed_bytes = (int64_t)(a->peak_bytes - at_peak_bytes);
+	p->failed_allocs = a->failed_allocs;
+	p->inherited_frees = a->inherited_frees;
+	p->unknown_frees = a->unknown_frees;
+	p->followed_after_s = followed_after(s, a);
+	p->since_attach = !(a->flags & MT_ACCT_FROM_START);
+	p->rss_bytes = MEMTRACE_UNKNOWN;
+	if (p->ended_by == MEMTRACE_RUNNING && process_rss_bytes(p->pid) >= 0)
+		p->rss_bytes = process_rss_bytes(p->pid);
+	return 0;
+}
+
+static int add_site(struct memtrace *s, struct memtrace_snapshot *snap,
+		    const struct account_record *r, const struct site_record *site,
+		    struct space *space)
+{
+	uint64_t now = r->acct.end_ns ? r->acct.end_ns : r->taken_ns;
+	struct names_frame *named = NULL;
+	struct memtrace_site *out;
+	int cnt;
+
+	cnt = names_of_stack(s->symbols, space, site->pcs, site->frame_cnt, &named);
+	if (cnt < 0)
+		return cnt;
+	out = snapshot_add_site(snap, site_id(r->acct.id, site->number), r->acct.id, cnt);
+	if (!out)
+		return -ENOMEM;
+	for (int i = 0; i < cnt; i++) {
+		struct memtrace_frame *f = &out->frames[i];
+
+		f->address = named[i].address;
+		f->symbol = snapshot_intern(snap, named[i].symbol);
+		f->module = snapshot_intern(snap, named[i].module);
+		f->offset = named[i].offset;
+		f->file = snapshot_intern(snap, named[i].file);
+		f->line = named[i].line;
+		f->inlined = named[i].inlined;
+	}
+	out->live_blocks = site->live_blocks;
+	out->live_bytes = site->live_bytes;
+	out->alloc_blocks = site->alloc_blocks;
+	out->alloc_bytes = site->alloc_bytes;
+	out->peak_bytes = site->peak_bytes;
+	out->bytes_at_peak = site->bytes_at_peak;
+	out->oldest_age_s = age(site->oldest_ns, now);
+	out->youngest_age_s = age(site->youngest_ns, now);
+	out->aged_blocks = site->aged_blocks;
+	out->aged_bytes = site->aged_bytes;
+	out->aged_youngest_s = age(site->aged_youngest_ns, now);
+	out->stack_end = site->stack_end;
+	return 0;
+}
+
+static void add_to_totals(struct memtrace_totals *t, const struct memtrace_process *p)
+{
+	t->allocs += p->allocs;
+	t->frees += p->frees;
+	t->reallocs += p->reallocs;
+	t->alloc_bytes += p->alloc_bytes;
+	t->freed_bytes += p->freed_bytes;
+	t->failed_allocs += p->failed_allocs;
+	t->inherited_frees += p->inherited_frees;
+	t->unknown_frees += p->unknown_frees;
+	t->live_blocks += p->live_blocks;
+	t->live_bytes += p->live_bytes;
+}
+
+static int add_account(struct memtrace *s, struct memtrace_snapshot *snap,
+		       const struct account_record *r, struct space *space, const char *exe)
+{
+	uint64_t at_peak = 0;
+	int err;
+
+	for (uint32_t i = 0; i < r->site_cnt; i++)
+		at_peak += r->sites[i].bytes_at_peak;
+	err = add_process(s, snap, r, exe, at_peak);
+	for (uint32_t i = 0; i < r->site_cnt && !err; i++)
+		err = add_site(s, snap, r, &r->sites[i], space);
+	return err;
+}
+
+static int add_running(struct memtrace *s, struct memtrace_snapshot *snap, uint64_t now)
+{
+	struct gather_options options = {
+		.now_ns = now,
+		.min_age_ns = s->options.min_age_s * 1e9,
+		.min_age_at_exit = s->options.min_age_at_exit,
+	};
+	bool *slots = calloc(s->tables.acct_cnt, sizeof(*slots));
+	struct account_record *records = NULL;
+	int cnt, err = 0;
+
+	if (!slots)
+		return -ENOMEM;
+	for (uint32_t slot = 1; slot < s->tables.acct_cnt; slot++)
+		slots[slot] = s->tables.accts[slot].state == MT_ACCT_LIVE;
+	cnt = gather_accounts(&s->tables, slots, &options, &records);
+	free(slots);
+	if (cnt < 0)
+		return cnt;
+	for (int i = 0; i < cnt; i++) {
+		const struct mt_acct *a = &records[i].acct;
+		struct space *space = spaces_get(s->spaces, a->tgid, a->start_ns);
+		char *exe = process_exe(a->tgid);
+
+		if (!err)
+			err = add_account(s, snap, &records[i], space, exe);
+		free(exe);
+		space_put(space);
+		account_record_fini(&records[i]);
+	}
+	free(records);
+	return err;
+}
+
+/* ---- the rest of a snapshot ----------------------------------------------------------------------- */
+
+static int add_counters(struct memtrace *s, struct memtrace_snapshot *snap)
+{
+	const struct mt_control *c = s->tables.control;
+	struct mt_percpu sum;
+	uint64_t value;
+
+	tables_percpu(&s->tables, &sum);
+	for (int i = 0; i < MT_SIZE_CLASSES && i < (int)(sizeof(snap->size_classes) / 8); i++)
+		snap->size_classes[i] = sum.size_classes[i];
+#define LOSS(cause, json, text)                                                                    \
+	value = c->losses[MT_LOSS_##cause];                                                        \
+	if (MT_LOSS_##cause == MT_LOSS_PROBE_MISSED)                                               \
+		value += programs_missed(&s->programs);                                            \
+	if (!snapshot_add_counter(snap, SNAPSHOT_LOSSES, #json, text, value))                      \
+		return -ENOMEM;
+#define NOTICE(what, json, text)                                                                   \
+	value = c->notices[MT_NOTICE_##what];                                                      \
+	if (MT_NOTICE_##what == MT_NOTICE_MMAP_LOST)                                               \
+		value += records_lost(s->records);                                                 \
+	if (!snapshot_add_counter(snap, SNAPSHOT_NOTICES, #json, text, value))                     \
+		return -ENOMEM;
+#define END(cause, json, text)                                                                     \
+	if (!snapshot_add_counter(snap, SNAPSHOT_STACK_QUALITY, #json, text,                       \
+				  sum.stack_ends[MT_END_##cause]))                                 \
+		return -ENOMEM;
+	MT_LOSSES(LOSS)
+	MT_NOTICES(NOTICE)
+	MT_STACK_ENDS(END)
+#undef LOSS
+#undef NOTICE
+#undef END
+	return 0;
+}
+
+static void take_limit(const struct memtrace *s, struct memtrace_snapshot *snap)
+{
+	struct memtrace_limit *limit = &snap->limit;
+	uint32_t first = s->target == TARGET_PIDS && s->root_cnt > 1 ? 1 : 0, last = first;
+
+	limit->bytes = s->options.limit_bytes;
+	limit->scope = s->tables.control->limit_per_process ? MEMTRACE_LIMIT_PROCESS :
+							      MEMTRACE_LIMIT_TREE;
+	if (first)
+		last = s->root_cnt;
+	if (limit->scope == MEMTRACE_LIMIT_PROCESS) {
+		for (size_t i = 0; i < snap->process_cnt; i++) {
+			const struct memtrace_process *p = &snap->processes[i];
+
+			if (p->ended_by == MEMTRACE_RUNNING && p->live_bytes > limit->now_bytes)
+				limit->now_bytes = p->live_bytes;
+			if (p->peak_bytes > limit->peak_bytes)
+				limit->peak_bytes = p->peak_bytes;
+		}
+	} else {
+		for (uint32_t i = first; i <= last; i++) {
+			const struct mt_scope *scope = &s->tables.scopes[i];
+
+			if (scope->live_bytes > (int64_t)limit->now_bytes)
+				limit->now_bytes = scope->live_bytes;
+			if (scope->peak_bytes > limit->peak_bytes)
+				limit->peak_bytes = scope->peak_bytes;
+		}
+	}
+	limit->exceeded = s->exceeded;
+	if (!s->exceeded)
+		return;
+	limit->exceeded_at_s = since_ready(s, s->exceeded_ns);
+	limit->process = s->exceeded_acct_id;
+	limit->site = s->exceeded_site ? site_id(s->exceeded_acct_id, s->exceeded_site) : 0;
+	limit->usage_bytes = s->exceeded_usage;
+}
+
+static void take_rates(struct memtrace *s, struct memtrace_snapshot *snap, uint64_t now)
+{
+	const struct memtrace_totals *t = &snap->totals;
+	double interval = (now - s->previous_ns) / 1e9;
+
+	snap->interval_s = interval;
+	if (interval > 0) {
+		snap->alloc_rate = (t->allocs - s->previous_allocs) / interval;
+		snap->free_rate = (t->frees - s->previous_frees) / interval;
+		snap->alloc_bytes_rate = (t->alloc_bytes - s->previous_bytes) / interval;
+	}
+	s->previous_ns = now;
+	s->previous_allocs = t->allocs;
+	s->previous_frees = t->frees;
+	s->previous_bytes = t->alloc_bytes;
+}
+
+static void take_totals(const struct memtrace *s, struct memtrace_snapshot *snap)
+{
+	const struct mt_scope *all = &s->tables.scopes[0];
+
+	for (size_t i = 0; i < snap->process_cnt; i++)
+		add_to_totals(&snap->totals, &snap->processes[i]);
+	/* what was live when a process ended is no longer part of the tree's heap, but stays part of
+	 * what it allocated and never freed: totals are sums over rows */
+	snap->totals.peak_bytes = all->peak_bytes;
+	snap->totals.peak_blocks = all->peak_blocks;
+	snap->totals.peak_at_s = all->peak_at_ns ? since_ready(s, all->peak_at_ns) : 0;
+}
+
+int report_take(struct memtrace *s, struct memtrace_snapshot **out)
+{
+	struct memtrace_snapshot *snap = snapshot_new();
+	uint64_t now = s->detached ? s->detached_ns : session_now_ns();
+	struct timespec wall;
+	int err = 0;
+
+	if (!snap)
+		return -ENOMEM;
+	snap->tool_version = memtrace_version();
+	snap->target = snapshot_intern(snap, s->target_text);
+	snap->lane = "uprobe";
+	snap->min_age_s = s->options.min_age_s;
+	snap->duration_s = since_ready(s, now);
+	clock_gettime(CLOCK_REALTIME, &wall);
+	snap->unix_time_ms = wall.tv_sec * 1000LL + wall.tv_nsec / 1000000;
+	for (size_t i = 0; i < s->past_cnt && !err; i++)
+		err = add_account(s, snap, &s->past[i].record, s->past[i].space, s->past[i].exe);
+	if (!err)
+		err = add_running(s, snap, now);
+	if (!err)
+		err = add_counters(s, snap);
+	if (err) {
+		memtrace_snapshot_free(snap);
+		return err;
+	}
+	take_totals(s, snap);
+	take_limit(s, snap);
+	take_rates(s, snap, now);
+	snap->final = s->detached || !follow_running(s);
+	snap->tracer_bytes = s->tables.bytes + records_bytes(s->records);
+	*out = snap;
+	return 0;
+}

@@ -1,0 +1,465 @@
+// SPDX-License-Identifier: MIT
+/* session.c - the library's face: memtrace.h. */
+#include "capture/session.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/sysinfo.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "capture/launch.h"
+#include "capture/process.h"
+#include "capture/records.h"
+#include "capture/spaces.h"
+#include "capture/symbols.h"
+#include "memtrace.skel.h"
+
+#define STACK_DEPTH_DEFAULT 64
+#define ACCOUNTS_MIN 4096
+#define SPARE_PROCESSES 2
+
+uint64_t session_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ULL + now.tv_nsec;
+}
+
+void session_log(struct memtrace *s, enum memtrace_log level, const char *format, ...)
+{
+	char line[512];
+	va_list args;
+
+	if (!s->options.log)
+		return;
+	va_start(args, format);
+	vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	s->options.log(s->options.log_ctx, level, line);
+}
+
+static void log_allocator(void *ctx, const char *line)
+{
+	session_log(ctx, MEMTRACE_LOG_INFO, "%s", line);
+}
+
+static uint64_t default_budget(void)
+{
+	struct sysinfo info;
+
+	return sysinfo(&info) ? 1ULL << 30 : (uint64_t)info.totalram * info.mem_unit / 4;
+}
+
+static uint32_t account_slots(void)
+{
+	struct sysinfo info;
+	uint32_t want = ACCOUNTS_MIN;
+
+	if (!sysinfo(&info))
+		while (want < SPARE_PROCESSES * (uint32_t)info.procs && want < 1u << MT_ACCT_BITS)
+			want *= 2;
+	return want;
+}
+
+static void set_options(struct memtrace *s, const struct memtrace_options *options)
+{
+	size_t size = options && options->sz ? options->sz : 0;
+
+	if (size > sizeof(s->options))
+		size = sizeof(s->options);
+	if (options)
+		memcpy(&s->options, options, size);
+	if (!s->options.stack_depth)
+		s->options.stack_depth = STACK_DEPTH_DEFAULT;
+	if (s->options.stack_depth > MT_STACK_DEPTH_MAX)
+		s->options.stack_depth = MT_STACK_DEPTH_MAX;
+	if (!s->options.max_memory_bytes)
+		s->options.max_memory_bytes = default_budget();
+}
+
+static void fill_control(struct memtrace *s)
+{
+	struct mt_control *c = s->tables.control;
+
+	c->stacks = s->options.stacks == MEMTRACE_STACKS_FP ? MT_STACKS_FP : MT_STACKS_NONE;
+	c->stack_depth = s->options.stack_depth;
+	c->self_tgid = getpid();
+	c->limit_bytes = s->options.limit_bytes;
+	c->on_limit = s->options.on_limit == MEMTRACE_LIMIT_KILL ? MT_ON_LIMIT_KILL :
+		      s->options.on_limit == MEMTRACE_LIMIT_STOP ? MT_ON_LIMIT_STOP :
+								   MT_ON_LIMIT_REPORT;
+}
+
+static int watch_fd(struct memtrace *s, int fd)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.fd = fd };
+
+	return epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+}
+
+static int open_parts(struct memtrace *s)
+{
+	uint32_t slots = account_slots();
+	int err, records_fd;
+
+	if (!process_in_initial_pid_namespace())
+		return message_set(&s->error, -EPERM, "this is not the host's pid namespace, so pids "
+				   "would be mistaken (run on the host, or a container with --pid=host)");
+	err = programs_load(&s->programs, slots, &s->error);
+	if (err)
+		return err;
+	err = tables_init(&s->tables, s->programs.skel, slots, s->options.max_memory_bytes, &s->error);
+	if (err)
+		return err;
+	fill_control(s);
+	err = programs_attach_life(&s->programs, &s->error);
+	if (err)
+		return err;
+	err = records_open(&s->records, &records_fd, &s->error);
+	if (err)
+		return err;
+	s->spaces = spaces_new();
+	s->symbols = symbols_new();
+	s->allocators = allocators_new(log_allocator, s);
+	s->reported = calloc(slots, sizeof(*s->reported));
+	s->exes = calloc(slots, sizeof(*s->exes));
+	s->news = ring_buffer__new(bpf_map__fd(s->programs.skel->maps.news), follow_news, s, NULL);
+	if (!s->spaces || !s->symbols || !s->allocators || !s->reported || !s->exes || !s->news)
+		return message_set(&s->error, -ENOMEM, "out of memory");
+	if (watch_fd(s, records_fd) || watch_fd(s, ring_buffer__epoll_fd(s->news)))
+		return message_set(&s->error, -errno, "epoll: %s", strerror(errno));
+	return 0;
+}
+
+int memtrace_open(const struct memtrace_options *options, struct memtrace **session)
+{
+	struct memtrace *s = calloc(1, sizeof(*s));
+	int err;
+
+	*session = s;
+	if (!s)
+		return -ENOMEM;
+	set_options(s, options);
+	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (s->epoll_fd < 0)
+		return message_set(&s->error, -errno, "epoll: %s", strerror(errno));
+	err = open_parts(s);
+	return err;
+}
+
+/* ---- what to trace ------------------------------------------------------------------------------ */
+
+static int set_target(struct memtrace *s, enum session_target target, const char *text)
+{
+	char *joined = NULL;
+
+	if (s->started)
+		return message_set(&s->error, -EBUSY, "the session has started already");
+	if (s->target != TARGET_NONE && (s->target != target || target != TARGET_PIDS))
+		return message_set(&s->error, -EINVAL, "a session traces one kind of target (pids, a "
+				   "command, a name, a cgroup, or everything)");
+	if (asprintf(&joined, "%s%s%s", s->target_text ? s->target_text : "",
+		     s->target_text ? ", " : "", text) < 0)
+		return message_set(&s->error, -ENOMEM, "out of memory");
+	free(s->target_text);
+	s->target_text = joined;
+	s->target = target;
+	return 0;
+}
+
+static int check_seccomp(struct memtrace *s, pid_t pid)
+{
+	if (!process_seccomp(pid) || !programs_seccomp_is_deadly())
+		return 0;
+	return message_set(&s->error, -EPERM, "pid %d runs under a seccomp filter, and on this kernel a "
+			   "return probe would end it (update the kernel: 6.12.16, 6.13.4, 6.14 or newer)",
+			   pid);
+}
+
+int memtrace_attach(struct memtrace *s, pid_t pid)
+{
+	struct root *grown;
+	char text[64], comm[MT_COMM_LEN];
+	pid_t tgid;
+	int err;
+
+	if (pid <= 0 || kill(pid, 0)) {
+		err = pid <= 0 ? ESRCH : errno;
+		return message_set(&s->error, -err, err == ESRCH ?
+				   "cannot attach to pid %d: no such process (it may have ended; pgrep "
+				   "NAME finds pids)" :
+				   "cannot attach to pid %d: not permitted (run with sudo)", pid);
+	}
+	if (process_is_thread(pid, &tgid))
+		return message_set(&s->error, -ESRCH, "%d is a thread of process %d (trace the process: "
+				   "-p %d)", pid, tgid, tgid);
+	if (!process_is_alive(pid))
+		return message_set(&s->error, -ESRCH, "cannot attach to pid %d: it has ended (a zombie "
+				   "has no memory left)", pid);
+	if (process_is_kernel_thread(pid))
+		return message_set(&s->error, -EINVAL, "pid %d is a kernel thread: it has no heap "
+				   "(name a program)", pid);
+	err = check_seccomp(s, pid);
+	if (err)
+		return err;
+	for (size_t i = 0; i < s->root_cnt; i++)
+		if (s->roots[i].pid == pid)
+			return 0;
+	if (s->root_cnt + 1 >= MT_SCOPES)
+		return message_set(&s->error, -E2BIG, "more than %d pids (use --comm or --all)",
+				   MT_SCOPES - 1);
+	process_comm(pid, comm, sizeof(comm));
+	snprintf(text, sizeof(text), "pid %d (%s)", pid, comm);
+	err = set_target(s, TARGET_PIDS, text);
+	if (err)
+		return err;
+	grown = realloc(s->roots, (s->root_cnt + 1) * sizeof(*grown));
+	if (!grown)
+		return message_set(&s->error, -ENOMEM, "out of memory");
+	s->roots = grown;
+	grown[s->root_cnt] = (struct root){ .pid = pid, .scope = s->root_cnt + 1 };
+	s->root_cnt++;
+	s->by_pid = s->options.follow != MEMTRACE_FOLLOW_EXACT;
+	return 0;
+}
+
+int memtrace_attach_all(struct memtrace *s)
+{
+	int err = set_target(s, TARGET_ALL, "all processes");
+
+	if (!err)
+		spaces_track_all(s->spaces);
+	return err;
+}
+
+int memtrace_attach_comm(struct memtrace *s, const char *comm)
+{
+	char text[64];
+
+	if (!*comm || strlen(comm) >= sizeof(s->comm))
+		return message_set(&s->error, -EINVAL, "'%s' cannot be a process's name: the kernel "
+				   "keeps 1 to %d characters (see ps -o comm)", comm, MT_COMM_LEN - 1);
+	snprintf(s->comm, sizeof(s->comm), "%s", comm);
+	snprintf(text, sizeof(text), "processes named %s", comm);
+	s->by_pid = s->options.follow != MEMTRACE_FOLLOW_EXACT;
+	return set_target(s, TARGET_COMM, text);
+}
+
+int memtrace_attach_cgroup(struct memtrace *s, const char *path)
+{
+	uint32_t zero = 0;
+	char *text;
+	int fd, err;
+
+	fd = targets_open_cgroup(s, path);
+	if (fd < 0)
+		return fd;
+	if (bpf_map_update_elem(bpf_map__fd(s->programs.skel->maps.cgroups), &zero, &fd, BPF_ANY)) {
+		err = -errno;
+		close(fd);
+		return message_set(&s->error, err, "'%s' is not a cgroup of version 2 (give a directory "
+				   "below /sys/fs/cgroup)", path);
+	}
+	close(fd);
+	s->by_pid = s->options.follow != MEMTRACE_FOLLOW_EXACT;
+	if (asprintf(&text, "cgroup %s", path) < 0)
+		return message_set(&s->error, -ENOMEM, "out of memory");
+	err = set_target(s, TARGET_CGROUP, text);
+	free(text);
+	return err;
+}
+
+static int command_text(struct memtrace *s, char *const *argv)
+{
+	char text[256] = "";
+	size_t len = 0;
+
+	for (int i = 0; argv[i] && len < sizeof(text) - 1; i++)
+		len += snprintf(text + len, sizeof(text) - len, "%s%s", i ? " " : "", argv[i]);
+	return set_target(s, TARGET_COMMAND, text);
+}
+
+int memtrace_launch(struct memtrace *s, const struct memtrace_command *command, pid_t *pid)
+{
+	char program[PATH_MAX];
+	int err;
+
+	if (!command || !command->argv || !command->argv[0])
+		return message_set(&s->error, -EINVAL, "no command to run (put it behind --)");
+	err = launch_find_program(command->argv[0], program, &s->error);
+	if (err)
+		return err;
+	err = command_text(s, command->argv);
+	if (err)
+		return err;
+	s->program = realpath(program, NULL);
+	if (!s->program)
+		return message_set(&s->error, -errno, "cannot run '%s': %s", command->argv[0],
+				   strerror(errno));
+	err = launch_new(command, program, &s->launch, &s->error);
+	if (!err && pid)
+		*pid = launch_pid(s->launch);
+	return err;
+}
+
+int memtrace_start(struct memtrace *s)
+{
+	int err;
+
+	if (s->started)
+		return 0;
+	err = targets_start(s);
+	if (err)
+		return err;
+	s->ready_ns = s->previous_ns = session_now_ns();
+	s->started = true;
+	if (s->launch)
+		err = launch_go(s->launch, &s->error);
+	return err;
+}
+
+/* ---- running ------------------------------------------------------------------------------------ */
+
+static int running_count(struct memtrace *s)
+{
+	size_t cnt = follow_running(s);
+	int status;
+
+	if (s->launch && launch_status(s->launch, &status) == -EAGAIN && !cnt)
+		cnt = 1; /* before its exec, or its exit is not through yet */
+	if (s->target != TARGET_PIDS && s->target != TARGET_COMMAND)
+		cnt++; /* more may come */
+	return cnt;
+}
+
+static void check_limits_seen(struct memtrace *s)
+{
+	/* the news of a crossing can be dropped; the table cannot */
+	for (uint32_t i = 0; i <= s->root_cnt && i < MT_SCOPES && !s->exceeded; i++) {
+		const struct mt_scope *scope = &s->tables.scopes[i];
+
+		if (!scope->exceeded_ns || !scope->exceeded_acct_id)
+			continue;
+		s->exceeded = true;
+		s->exceeded_ns = scope->exceeded_ns;
+		s->exceeded_acct_id = scope->exceeded_acct_id;
+		s->exceeded_usage = scope->exceeded_usage;
+		s->exceeded_site = scope->exceeded_site;
+	}
+}
+
+int memtrace_poll(struct memtrace *s, int timeout_ms)
+{
+	struct epoll_event events[4];
+	int got, err;
+
+	got = epoll_wait(s->epoll_fd, events, 4, timeout_ms);
+	if (got < 0)
+		err = -errno;
+	else
+		err = 0;
+	ring_buffer__consume(s->news);
+	follow_drain_maps(s, true);
+	tables_grow(&s->tables);
+	check_limits_seen(s);
+	got = follow_harvest(s);
+	if (err)
+		return err;
+	if (got < 0)
+		return message_set(&s->error, got, "cannot copy ended processes: out of memory");
+	return running_count(s);
+}
+
+int memtrace_fd(const struct memtrace *s)
+{
+	return s->epoll_fd;
+}
+
+int memtrace_command_status(struct memtrace *s, int *wait_status)
+{
+	return s->launch ? launch_status(s->launch, wait_status) : -ECHILD;
+}
+
+int memtrace_detach(struct memtrace *s)
+{
+	if (s->detached)
+		return 0;
+	ring_buffer__consume(s->news); /* nobody stays stopped at exec */
+	s->tables.control->stop_at_exec = 0;
+	targets_detach(s);
+	ring_buffer__consume(s->news);
+	follow_harvest(s);
+	s->detached_ns = session_now_ns();
+	s->detached = true;
+	return 0;
+}
+
+int memtrace_snapshot_take(struct memtrace *s, struct memtrace_snapshot **snapshot)
+{
+	int err;
+
+	ring_buffer__consume(s->news);
+	follow_drain_maps(s, false);
+	check_limits_seen(s);
+	err = follow_harvest(s);
+	if (!err)
+		err = report_take(s, snapshot);
+	if (err)
+		return message_set(&s->error, err, "cannot take a snapshot: %s", strerror(-err));
+	return 0;
+}
+
+const char *memtrace_error(const struct memtrace *s)
+{
+	return s ? s->error.text : "out of memory";
+}
+
+void memtrace_close(struct memtrace *s)
+{
+	if (!s)
+		return;
+	if (s->news && s->tables.control)
+		memtrace_detach(s);
+	launch_free(s->launch);
+	ring_buffer__free(s->news);
+	records_close(s->records);
+	for (size_t i = 0; i < s->past_cnt; i++) {
+		account_record_fini(&s->past[i].record);
+		space_put(s->past[i].space);
+		free(s->past[i].exe);
+	}
+	for (uint32_t slot = 0; s->exes && slot < s->tables.acct_cnt; slot++)
+		free(s->exes[slot]);
+	tables_fini(&s->tables);
+	programs_unload(&s->programs);
+	allocators_free(s->allocators);
+	symbols_free(s->symbols);
+	spaces_free(s->spaces);
+	if (s->epoll_fd >= 0)
+		close(s->epoll_fd);
+	free(s->attached);
+	free(s->roots);
+	free(s->past);
+	free(s->reported);
+	free(s->exes);
+	free(s->program);
+	free(s->cgroup_path);
+	free(s->target_text);
+	free(s);
+}
+
+const char *memtrace_version(void)
+{
+	return MEMTRACE_VERSION;
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/* session.h - a session's state; what session.c, targets.c, follow.c and report.c share. */
+#ifndef CAPTURE_SESSION_H
+#define CAPTURE_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/message.h"
+#include "capture/allocators.h"
+#include "capture/gather.h"
+#include "capture/programs.h"
+#include "capture/tables.h"
+#include "memtrace/memtrace.h"
+
+struct launch;
+struct records;
+struct ring_buffer;
+struct space;
+struct spaces;
+struct symbols;
+
+enum session_target {
+	TARGET_NONE,
+	TARGET_PIDS,
+	TARGET_COMMAND,
+	TARGET_ALL,
+	TARGET_COMM,
+	TARGET_CGROUP,
+};
+
+/* Probes on one file, bound to the inode (pid 0) or to a process. */
+struct attached {
+	uint64_t dev, ino;
+	pid_t pid;
+	struct probe_set *set;
+};
+
+/* An account that ended: its figures, and the maps to name its stacks with. */
+struct past_account {
+	struct account_record record;
+	struct space *space;
+	char *exe;
+	int64_t rss_bytes;
+};
+
+struct root {
+	pid_t pid;
+	uint32_t slot;
+	uint32_t scope;
+};
+
+struct memtrace {
+	struct memtrace_options options;
+	struct message error;
+	enum session_target target;
+	char *target_text;
+	char comm[MT_COMM_LEN];
+	char *program;	  /* the command's executable */
+	char *cgroup_path; /* as in /proc/PID/cgroup */
+
+	struct programs programs;
+	struct tables tables;
+	struct records *records;
+	struct spaces *spaces;
+	struct symbols *symbols;
+	struct allocators *allocators; /* what is known of files */
+	struct ring_buffer *news;
+	struct launch *launch;
+	int epoll_fd;
+
+	struct root *roots; /* -p */
+	size_t root_cnt;
+	struct attached *attached;
+	size_t attached_cnt;
+	bool by_pid; /* probes are bound to processes */
+	bool started, detached;
+
+	struct past_account *past;
+	size_t past_cnt;
+	bool *reported; /* by slot: ended and in past, but kept for its heirs */
+	char **exes;	/* by slot: path of the executable, when known */
+
+	uint64_t ready_ns, previous_ns;
+	uint64_t previous_allocs, previous_frees, previous_bytes;
+	uint64_t detached_ns;
+	/* first crossing of a limit */
+	bool exceeded;
+	uint64_t exceeded_ns, exceeded_acct_id, exceeded_usage;
+	uint32_t exceeded_site;
+};
+
+uint64_t session_now_ns(void);
+void session_log(struct memtrace *s, enum memtrace_log level, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* targets.c */
+int targets_start(struct memtrace *s); /* probes in place, accounts open */
+/* An fd of a cgroup directory, given as a path or relative to the cgroup mount. */
+int targets_open_cgroup(struct memtrace *s, const char *path);
+int targets_attach_process(struct memtrace *s, pid_t pid, bool *any);
+bool targets_comm_matches(const struct memtrace *s, pid_t pid);
+bool targets_cgroup_matches(const struct memtrace *s, pid_t pid);
+int targets_adopt(struct memtrace *s, pid_t pid, uint32_t scope, uint32_t *slot);
+/* Probes every allocator that pid's executable will load or holds itself. */
+int targets_prepare_exec(struct memtrace *s, pid_t pid);
+void targets_detach(struct memtrace *s);
+void targets_detach_pid(struct memtrace *s, pid_t pid);
+
+/* follow.c */
+int follow_news(void *ctx, void *data, size_t size);
+int follow_harvest(struct memtrace *s); /* copies ended accounts out of the tables */
+size_t follow_running(const struct memtrace *s);
+void follow_drain_maps(struct memtrace *s, bool settled_only);
+
+/* report.c */
+int report_take(struct memtrace *s, struct memtrace_snapshot **snapshot);
+
+#endif

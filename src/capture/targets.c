@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: MIT
+/* targets.c - finds the files to probe for each kind of target, and opens accounts for it. */
+#include "capture/session.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "capture/deps.h"
+#include "capture/launch.h"
+#include "capture/process.h"
+#include "capture/spaces.h"
+#include "memtrace.skel.h"
+
+static struct attached *find_attached(struct memtrace *s, const struct stat *st, pid_t pid)
+{
+	for (size_t i = 0; i < s->attached_cnt; i++)
+		if (s->attached[i].ino == st->st_ino && s->attached[i].dev == st->st_dev &&
+		    (s->attached[i].pid == pid || !s->attached[i].pid))
+			return &s->attached[i];
+	return NULL;
+}
+
+/* Probes an open file if it holds an allocator: 1 when it does (also when it was probed already),
+ * 0 when not, or a negative errno. */
+static int attach_file(struct memtrace *s, int fd, const char *name, pid_t pid)
+{
+	const struct allocator_file *file = allocators_file(s->allocators, fd, name);
+	struct attached *grown, entry = { .pid = pid };
+	char path[32];
+	struct stat st;
+	int err;
+
+	if (!file || !file->site_cnt || fstat(fd, &st))
+		return 0;
+	if (find_attached(s, &st, pid))
+		return 1;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	err = probe_set_attach(&s->programs.kind, path, pid, file->sites, file->site_cnt, &entry.set);
+	if (err) {
+		session_log(s, MEMTRACE_LOG_WARN, "cannot probe %s: %s", name, strerror(-err));
+		return err;
+	}
+	grown = realloc(s->attached, (s->attached_cnt + 1) * sizeof(*grown));
+	if (!grown) {
+		probe_set_detach(entry.set);
+		return -ENOMEM;
+	}
+	s->attached = grown;
+	entry.dev = st.st_dev;
+	entry.ino = st.st_ino;
+	grown[s->attached_cnt++] = entry;
+	session_log(s, MEMTRACE_LOG_INFO, "%zu functions probed in %s%s", file->site_cnt, name,
+		    pid ? "" : " (by inode)");
+	return 1;
+}
+
+/* ---- processes that run already ------------------------------------------------------------------ */
+
+struct map_walk {
+	struct memtrace *s;
+	pid_t pid;  /* whose maps */
+	pid_t bind; /* 0: probes by inode */
+	bool any;
+	int err;
+};
+
+static void see_map(void *ctx, const struct process_map *map)
+{
+	struct map_walk *walk = ctx;
+	int fd, got;
+
+	if (!map->executable || !map->path[0] || map->path[0] == '[')
+		return;
+	fd = process_open_map(walk->pid, map);
+	if (fd < 0)
+		return;
+	got = attach_file(walk->s, fd, map->path, walk->bind);
+	close(fd);
+	if (got > 0)
+		walk->any = true;
+	else if (got < 0)
+		walk->err = got;
+}
+
+int targets_attach_process(struct memtrace *s, pid_t pid, bool *any)
+{
+	struct map_walk walk = { s, pid, s->by_pid ? pid : 0, false, 0 };
+	int err = process_each_map(pid, see_map, &walk);
+
+	*any = walk.any;
+	return err ? err : walk.any ? 0 : walk.err;
+}
+
+/* ---- executables about to run -------------------------------------------------------------------- */
+
+struct exec_walk {
+	struct memtrace *s;
+	pid_t pid;
+	const char *exe; /* path of the executable itself */
+	bool running;	 /* the executable is mapped already */
+};
+
+static void see_dependency(void *ctx, const char *path)
+{
+	struct exec_walk *walk = ctx;
+	const struct allocator_file *file;
+	struct memtrace *s = walk->s;
+	char inside[PATH_MAX + 32];
+	int fd, copy, err;
+	struct stat st;
+
+	snprintf(inside, sizeof(inside), "/proc/%d/root%s", walk->pid, path);
+	fd = open(inside, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	file = allocators_file(s->allocators, fd, path);
+	if (!file || !file->site_cnt || fstat(fd, &st))
+		goto out;
+	if (find_attached(s, &st, s->by_pid ? walk->pid : 0))
+		goto out;
+	if (s->launch && !(walk->running && !strcmp(path, walk->exe))) {
+		err = launch_replace(s->launch, path, &copy);
+		if (!err) {
+			attach_file(s, copy, path, 0);
+			close(copy);
+			goto out;
+		}
+		session_log(s, MEMTRACE_LOG_WARN, "no private copy of %s (%s): probing it for every "
+			    "process on this host", path, strerror(-err));
+	}
+	attach_file(s, fd, path, s->by_pid ? walk->pid : 0);
+out:
+	close(fd);
+}
+
+static int prepare_program(struct memtrace *s, pid_t pid, const char *exe, bool running)
+{
+	struct exec_walk walk = { s, pid, exe, running };
+	char root[32], *preload = NULL, *library_path = NULL;
+	int err;
+
+	snprintf(root, sizeof(root), "/proc/%d/root", pid);
+	preload = process_env(running ? pid : getpid(), "LD_PRELOAD");
+	library_path = process_env(running ? pid : getpid(), "LD_LIBRARY_PATH");
+	err = deps_each(root, exe, preload, library_path, see_dependency, &walk);
+	free(preload);
+	free(library_path);
+	return err;
+}
+
+int targets_prepare_exec(struct memtrace *s, pid_t pid)
+{
+	char *exe = process_exe(pid);
+	int err;
+
+	if (!exe)
+		return -ESRCH;
+	err = prepare_program(s, pid, exe, true);
+	free(exe);
+	return err;
+}
+
+/* ---- accounts ------------------------------------------------------------------------------------- */
+
+static int member_set(struct memtrace *s, uint32_t tgid, uint32_t slot, uint32_t scope)
+{
+	struct mt_membership m = { .acct = slot, .scope = scope };
+
+	if (bpf_map_update_elem(bpf_map__fd(s->programs.skel->maps.members), &tgid, &m, BPF_ANY))
+		return -errno;
+	return 0;
+}
+
+/* Threads look themselves up again. */
+static void epoch_raise(struct memtrace *s)
+{
+	__atomic_fetch_add(&s->tables.control->epoch, 1, __ATOMIC_ACQ_REL);
+}
+
+/* Opens an account for a running process; probes must be in place already. */
+int targets_adopt(struct memtrace *s, pid_t pid, uint32_t scope, uint32_t *out)
+{
+	uint32_t slot = tables_acct_pop(&s->tables);
+	struct mt_acct *a;
+	int err;
+
+	if (!slot)
+		return -ENOSPC;
+	a = &s->tables.accts[slot];
+	memset(a, 0, sizeof(*a));
+	a->id = __atomic_fetch_add(&s->tables.control->next_acct_id, 1, __ATOMIC_ACQ_REL);
+	a->tgid = pid;
+	a->ppid = process_parent(pid);
+	a->scope = scope;
+	a->sharers = 1;
+	a->start_ns = session_now_ns();
+	process_comm(pid, a->comm, sizeof(a->comm));
+	__atomic_store_n(&a->state, MT_ACCT_LIVE, __ATOMIC_RELEASE);
+	err = member_set(s, pid, slot, scope);
+	if (err)
+		return err;
+	epoch_raise(s);
+	*out = slot;
+	return 0;
+}
+
+static int start_pids(struct memtrace *s)
+{
+	char comm[MT_COMM_LEN];
+	bool any;
+	int err;
+
+	for (size_t i = 0; i < s->root_cnt; i++) {
+		pid_t pid = s->roots[i].pid;
+
+		process_comm(pid, comm, sizeof(comm));
+		spaces_load(s->spaces, pid, session_now_ns());
+		err = targets_attach_process(s, pid, &any);
+		if (err == -ESRCH || err == -ENOENT || !process_is_alive(pid))
+			return message_set(&s->error, -ESRCH, "pid %d ended before the probes were in "
+					   "place (nothing was left behind)", pid);
+		if (!any && err)
+			return message_set(&s->error, err, "cannot attach to pid %d (%s): %s (run with "
+					   "sudo, or grant cap_bpf, cap_perfmon, cap_sys_ptrace and "
+					   "cap_sys_admin)", pid, comm, strerror(-err));
+		if (!any)
+			return message_set(&s->error, -ENOEXEC, "pid %d (%s) has no allocator that can "
+					   "be found: no mapped file defines malloc and free (a "
+					   "stripped static program? keep its symbols)", pid, comm);
+	}
+	for (size_t i = 0; i < s->root_cnt; i++) {
+		err = targets_adopt(s, s->roots[i].pid, s->roots[i].scope, &s->roots[i].slot);
+		if (err)
+			return message_set(&s->error, err, "cannot open an account for pid %d: %s",
+					   s->roots[i].pid, strerror(-err));
+	}
+	return 0;
+}
+
+static bool wanted(struct memtrace *s, pid_t pid)
+{
+	if (pid == getpid() || process_is_kernel_thread(pid))
+		return false;
+	if (s->target == TARGET_COMM)
+		return targets_comm_matches(s, pid);
+	if (s->target == TARGET_CGROUP)
+		return targets_cgroup_matches(s, pid);
+	return true;
+}
+
+bool targets_comm_matches(const struct memtrace *s, pid_t pid)
+{
+	char comm[MT_COMM_LEN] = "";
+
+	process_comm(pid, comm, sizeof(comm));
+	return !strcmp(comm, s->comm);
+}
+
+/* The processes to take in at the start. Without adopt they get accounts here; with it (inode-wide
+ * probes) the probes take them in at their first call. */
+static int start_matching(struct memtrace *s)
+{
+	struct mt_control *c = s->tables.control;
+	struct dirent *entry;
+	uint32_t slot;
+	bool any;
+	DIR *dir;
+
+	dir = opendir("/proc");
+	if (!dir)
+		return message_set(&s->error, -errno, "cannot read /proc: %s (mount it)",
+				   strerror(errno));
+	while ((entry = readdir(dir))) {
+		pid_t pid = atoi(entry->d_name);
+
+		if (!isdigit((unsigned char)entry->d_name[0]) || !wanted(s, pid))
+			continue;
+		spaces_load(s->spaces, pid, session_now_ns());
+		if (targets_attach_process(s, pid, &any) || !any)
+			continue;
+		if (s->by_pid)
+			targets_adopt(s, pid, 0, &slot);
+	}
+	closedir(dir);
+	c->watch_exec = 1;
+	if (!s->by_pid) {
+		c->adopt = s->target == TARGET_ALL ? MT_ADOPT_ALL :
+			   s->target == TARGET_COMM ? MT_ADOPT_COMM : MT_ADOPT_CGROUP;
+		memcpy(c->adopt_comm, s->comm, sizeof(c->adopt_comm));
+		epoch_raise(s);
+	}
+	return 0;
+}
+
+static void know_file(struct memtrace *s, const char *path)
+{
+	struct mt_file_id id = {};
+	uint32_t one = 1;
+	struct stat st;
+
+	if (stat(path, &st))
+		return;
+	id.ino = st.st_ino;
+	id.dev = (uint64_t)major(st.st_dev) << 20 | minor(st.st_dev);
+	bpf_map_update_elem(bpf_map__fd(s->programs.skel->maps.known_files), &id, &one, BPF_ANY);
+}
+
+static int start_command(struct memtrace *s)
+{
+	pid_t pid = launch_pid(s->launch);
+	int err;
+
+	err = prepare_program(s, pid, s->program, false);
+	if (err < 0)
+		session_log(s, MEMTRACE_LOG_WARN, "cannot tell what %s will load: %s", s->program,
+			    strerror(-err));
+	know_file(s, s->program);
+	spaces_track(s->spaces, pid);
+	s->tables.control->stop_at_exec = 1;
+	err = member_set(s, pid, 0, 0);
+	if (err)
+		return message_set(&s->error, err, "cannot register the command: %s", strerror(-err));
+	return 0;
+}
+
+int targets_start(struct memtrace *s)
+{
+	struct mt_control *c = s->tables.control;
+
+	switch (s->target) {
+	case TARGET_PIDS:
+		c->follow = s->options.follow == MEMTRACE_FOLLOW_NONE ? MT_FOLLOW_NONE :
+			    s->by_pid ? MT_FOLLOW_BY_PID : MT_FOLLOW_INODE;
+		return start_pids(s);
+	case TARGET_COMMAND:
+		c->follow = s->options.follow == MEMTRACE_FOLLOW_NONE ? MT_FOLLOW_NONE :
+									MT_FOLLOW_INODE;
+		return start_command(s);
+	case TARGET_ALL:
+	case TARGET_COMM:
+	case TARGET_CGROUP:
+		c->follow = s->by_pid ? MT_FOLLOW_BY_PID : MT_FOLLOW_INODE;
+		c->limit_per_process = 1;
+		return start_matching(s);
+	case TARGET_NONE:
+		break;
+	}
+	return message_set(&s->error, -EINVAL, "nothing to trace (give a pid, a command, or --all)");
+}
+
+void targets_detach(struct memtrace *s)
+{
+	for (size_t i = 0; i < s->attached_cnt; i++)
+		probe_set_detach(s->attached[i].set);
+	s->attached_cnt = 0;
+}
+
+void targets_detach_pid(struct memtrace *s, pid_t pid)
+{
+	size_t kept = 0;
+
+	if (!s->by_pid)
+		return;
+	for (size_t i = 0; i < s->attached_cnt; i++) {
+		if (s->attached[i].pid == pid)
+			probe_set_detach_later(s->attached[i].set);
+		else
+			s->attached[kept++] = s->attached[i];
+	}
+	s->attached_cnt = kept;
+}

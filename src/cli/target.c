@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT
+#include "cli/target.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "cli/say.h"
+#include "cli/user.h"
+
+static void on_log(void *context, enum memtrace_log level, const char *line)
+{
+	const struct cli_options *options = context;
+
+	if (level == MEMTRACE_LOG_WARN || options->verbose >= (unsigned int)level)
+		say("%s", line);
+}
+
+struct memtrace_options target_session_options(const struct cli_options *options)
+{
+	static const enum memtrace_stacks stacks[] = {
+		[CLI_STACKS_FP] = MEMTRACE_STACKS_FP,
+		[CLI_STACKS_NONE] = MEMTRACE_STACKS_NONE,
+	};
+	static const enum memtrace_on_limit on_limit[] = {
+		[CLI_LIMIT_REPORT] = MEMTRACE_LIMIT_REPORT,
+		[CLI_LIMIT_STOP] = MEMTRACE_LIMIT_STOP,
+		[CLI_LIMIT_KILL] = MEMTRACE_LIMIT_KILL,
+	};
+	static const enum memtrace_follow follow[] = {
+		[CLI_FOLLOW_NEWS] = MEMTRACE_FOLLOW_NEWS,
+		[CLI_FOLLOW_EXACT] = MEMTRACE_FOLLOW_EXACT,
+		[CLI_FOLLOW_NONE] = MEMTRACE_FOLLOW_NONE,
+	};
+
+	return (struct memtrace_options){
+		.sz = sizeof(struct memtrace_options),
+		.stacks = stacks[options->stacks],
+		.stack_depth = (uint32_t)options->stack_depth,
+		.limit_bytes = options->limit_mb << 20,
+		.on_limit = on_limit[options->on_limit],
+		.follow = follow[options->follow],
+		.min_age_s = options->min_age_s,
+		.min_age_at_exit = options->min_age_given,
+		.max_memory_bytes = options->max_memory_mb << 20,
+		.log = on_log,
+		.log_ctx = (void *)options,
+	};
+}
+
+int target_error(const struct memtrace *session, int err, struct message *why)
+{
+	const char *sentence = memtrace_error(session);
+
+	if (sentence && *sentence)
+		return message_set(why, err, "%s", sentence);
+	return message_set(why, err, "the trace failed: %s (run with --verbose for more)",
+			   strerror(-err));
+}
+
+static int launch(struct memtrace *session, const struct cli_options *options, pid_t *pid,
+		  struct message *why)
+{
+	struct memtrace_command command = { .sz = sizeof(command), .argv = options->command };
+	struct user user;
+	int err;
+
+	err = user_find(&user, options->user, why);
+	if (err)
+		return err;
+	command.set_user = user.change;
+	command.uid = user.uid;
+	command.gid = user.gid;
+	err = user_enter(&user);
+	if (err)
+		return message_set(why, err, "cannot set HOME: %s (free some memory)",
+				   strerror(-err));
+	err = memtrace_launch(session, &command, pid);
+	user_leave(&user);
+	return err ? target_error(session, err, why) : 0;
+}
+
+int target_choose(struct memtrace *session, const struct cli_options *options, pid_t *command,
+		  struct message *why)
+{
+	int err = -EINVAL;
+
+	switch (options->target) {
+	case CLI_TARGET_COMMAND:
+		return launch(session, options, command, why);
+	case CLI_TARGET_PID:
+		err = 0;
+		for (size_t i = 0; i < options->pid_cnt && !err; i++)
+			err = memtrace_attach(session, options->pids[i]);
+		break;
+	case CLI_TARGET_ALL:
+		err = memtrace_attach_all(session);
+		break;
+	case CLI_TARGET_COMM:
+		err = memtrace_attach_comm(session, options->comm);
+		break;
+	case CLI_TARGET_CGROUP:
+		err = memtrace_attach_cgroup(session, options->cgroup);
+		break;
+	case CLI_TARGET_NONE:
+		break;
+	}
+	return err ? target_error(session, err, why) : 0;
+}

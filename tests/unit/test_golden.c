@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Whole reports, as people and programs see them: tests/golden/NAME.txt and NAME.json.
+ *
+ * MEMTRACE_GOLDEN_UPDATE=1 rewrites the files; what changed is then read in the diff.
+ */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "output/json.h"
+#include "output/text.h"
+#include "snapshot_fixture.h"
+
+static void golden_path(char *to, size_t size, const char *name, const char *ending)
+{
+	snprintf(to, size, "%s/golden/%s.%s", TESTS_DIR, name, ending);
+}
+
+static void update(const char *file_path, const struct strbuf *got)
+{
+	FILE *file = fopen(file_path, "w");
+
+	cr_assert(file, "cannot write %s", file_path);
+	cr_assert_eq(fwrite(strbuf_text(got), 1, got->len, file), got->len);
+	cr_assert_eq(fclose(file), 0);
+}
+
+static void compare(const char *name, const char *ending, const struct strbuf *got)
+{
+	struct strbuf expected = STRBUF_INIT;
+	char file_path[4096], piece[4096];
+	size_t n;
+	FILE *file;
+
+	golden_path(file_path, sizeof(file_path), name, ending);
+	if (getenv("MEMTRACE_GOLDEN_UPDATE"))
+		update(file_path, got);
+	file = fopen(file_path, "r");
+	cr_assert(file, "no %s (MEMTRACE_GOLDEN_UPDATE=1 makes it)", file_path);
+	while ((n = fread(piece, 1, sizeof(piece), file)) > 0)
+		strbuf_add(&expected, piece, n);
+	fclose(file);
+	cr_expect_str_eq(strbuf_text(got), strbuf_text(&expected), "%s: expected\n%s\ngot\n%s",
+			 file_path, strbuf_text(&expected), strbuf_text(got));
+	strbuf_fini(&expected);
+}
+
+/* Compares both reports and ends the snapshot. */
+static void check(struct memtrace_snapshot *s, const char *name, const struct text_options *options)
+{
+	struct strbuf out = STRBUF_INIT;
+	struct analysis analysis;
+
+	cr_assert_eq(analysis_init(&analysis, s, NULL), 0);
+	cr_assert_eq(text_report(s, &analysis, options, &out), 0);
+	compare(name, "txt", &out);
+	strbuf_clear(&out);
+	cr_assert_eq(json_report(s, &analysis, &out), 0);
+	compare(name, "json", &out);
+	analysis_fini(&analysis);
+	strbuf_fini(&out);
+	memtrace_snapshot_free(s);
+}
+
+#define BENCH "/usr/local/bin/bench"
+#define LIBC "/usr/lib/x86_64-linux-gnu/libc.so.6"
+#define LIBSTDCXX "/usr/lib/x86_64-linux-gnu/libstdc++.so.6"
+#define SOURCE "/home/ada/bench/src/bench.cc"
+
+static const struct memtrace_frame cache_path[] = {
+    {.symbol = "Cache::fill(unsigned long)",
+     .module = BENCH,
+     .offset = 0x1149,
+     .file = SOURCE,
+     .line = 42,
+     .inlined = true},
+    {.symbol = "Cache::warm()", .module = BENCH, .offset = 0x1149, .file = SOURCE, .line = 57},
+    {.symbol = "main", .module = BENCH, .offset = 0x12d0, .file = SOURCE, .line = 91},
+    {.symbol = "__libc_start_call_main", .module = LIBC, .offset = 0x27249},
+    {.symbol = "__libc_start_main", .module = LIBC, .offset = 0x27305},
+    {.symbol = "_start", .module = BENCH, .offset = 0x1051},
+};
+
+static const struct memtrace_frame names_path[] = {
+    {.symbol = "std::vector<std::__cxx11::basic_string<char>, std::allocator<std::__cxx11::"
+	       "basic_string<char> > >::_M_realloc_insert<std::__cxx11::basic_string<char> >",
+     .module = BENCH,
+     .offset = 0x1e20,
+     .file = "/usr/include/c++/12/bits/vector.tcc",
+     .line = 440},
+    {.symbol = "read_names", .module = BENCH, .offset = 0x1f00, .file = SOURCE, .line = 23},
+    {.module = LIBSTDCXX, .offset = 0xd44a3},
+};
+
+Test(golden, a_launched_program_that_leaks)
+{
+	struct memtrace_snapshot *s = fixture_new("./bench -n 3");
+	struct memtrace_process *p = fixture_process(s, 1, 4242, "bench");
+
+	p->exe = BENCH;
+	p->ppid = 4240;
+	p->allocs = 1234567;
+	p->frees = 1234433;
+	p->reallocs = 812;
+	p->alloc_bytes = 987654321;
+	p->freed_bytes = 982402561;
+	p->live_blocks = 134;
+	p->live_bytes = 5251760;
+	p->peak_bytes = 241172480;
+	p->peak_blocks = 10231;
+	p->peak_at_s = 11.9;
+	s->totals = (struct memtrace_totals){
+	    .allocs = p->allocs,
+	    .frees = p->frees,
+	    .reallocs = p->reallocs,
+	    .alloc_bytes = p->alloc_bytes,
+	    .freed_bytes = p->freed_bytes,
+	    .live_blocks = p->live_blocks,
+	    .live_bytes = p->live_bytes,
+	    .peak_bytes = p->peak_bytes,
+	    .peak_blocks = p->peak_blocks,
+	    .peak_at_s = p->peak_at_s,
+	    .unknown_frees = 1,
+	};
+	s->limit = (struct memtrace_limit){
+	    .bytes = 250 << 20, .now_bytes = p->live_bytes, .peak_bytes = p->peak_bytes};
+	fixture_site(s, 1, 1, 34, 8880, 0.5, 11.75, names_path, 3)->stack_end = END_BROKEN;
+	fixture_site(s, 2, 1, 100, 5242880, 2.95, 12.1, cache_path, 6);
+	s->stack_quality[0].value = 1300;
+	s->stack_quality[1].value = 12;
+	s->size_classes[4] = 1234467;
+	s->size_classes[15] = 100;
+	check(s, "launched-leaks", &(struct text_options){.width = 80, .top = 10});
+}
+
+Test(golden, a_tree_that_crossed_its_limit)
+{
+	struct memtrace_snapshot *s = fixture_new("./build.sh");
+	struct memtrace_process *p = fixture_process(s, 1, 700, "sh");
+
+	p->exe = "/usr/bin/dash";
+	p->ended_by = MEMTRACE_ENDED_EXEC;
+	p->allocs = p->frees = 12;
+	p->alloc_bytes = p->freed_bytes = p->peak_bytes = 900;
+	p->peak_blocks = 12;
+	p = fixture_process(s, 2, 700, "build.sh");
+	p->exe = "/usr/bin/bash";
+	p->exit_status = 137;
+	p->allocs = 2000;
+	p->frees = 1990;
+	p->live_blocks = 10;
+	p->live_bytes = 1 << 20;
+	p->alloc_bytes = 3 << 20;
+	p->freed_bytes = 2 << 20;
+	p->peak_bytes = 2 << 20;
+	p->peak_blocks = 800;
+	p->peak_at_s = 0.2;
+	p->inherited_frees = 4;
+	p = fixture_process(s, 3, 701, "bench");
+	p->exe = BENCH;
+	p->ppid = 700;
+	p->ended_by = MEMTRACE_ENDED_SIGNAL;
+	p->signal = 9;
+	p->allocs = p->live_blocks = p->peak_blocks = 51;
+	p->alloc_bytes = p->live_bytes = p->peak_bytes = 267386880;
+	p->peak_at_s = 2.25;
+	s->duration_s = 2.3;
+	s->totals = (struct memtrace_totals){
+	    .allocs = 2063,
+	    .frees = 2002,
+	    .alloc_bytes = 270533508,
+	    .freed_bytes = 2098052,
+	    .live_blocks = 61,
+	    .live_bytes = 268435456,
+	    .peak_bytes = 268435456,
+	    .peak_blocks = 61,
+	    .peak_at_s = 2.25,
+	    .inherited_frees = 4,
+	};
+	fixture_site(s, 5, 3, 51, 267386880, 0.05, 1.8, cache_path, 6);
+	fixture_site(s, 6, 2, 10, 1 << 20, 2.1, 2.2, names_path + 2, 1);
+	s->limit = (struct memtrace_limit){.bytes = 250 << 20,
+					   .exceeded = true,
+					   .exceeded_at_s = 2.25,
+					   .process = 3,
+					   .site = 5,
+					   .usage_bytes = 268435456,
+					   .now_bytes = 268435456,
+					   .peak_bytes = 268435456};
+	s->stack_quality[0].value = 40;
+	check(s, "tree-limit", &(struct text_options){.width = 100, .top = 10});
+}
+
+Test(golden, an_attached_server_that_goes_on)
+{
+	struct memtrace_snapshot *s = fixture_new("pid 812");
+	struct memtrace_process *p = fixture_process(s, 1, 812, "redis-server");
+	struct memtrace_site *site;
+
+	p->exe = "/usr/bin/redis-server";
+	p->ended_by = MEMTRACE_RUNNING;
+	p->ended_s = -1;
+	p->since_attach = true;
+	p->followed_after_s = NAN;
+	p->rss_bytes = 84213760;
+	p->allocs = 60000;
+	p->frees = 58000;
+	p->alloc_bytes = 6000000;
+	p->freed_bytes = 5800000;
+	p->live_blocks = 2000;
+	p->live_bytes = 200000;
+	p->peak_bytes = 260000;
+	p->peak_blocks = 2500;
+	p->peak_at_s = 190;
+	p->unknown_frees = 310;
+	s->final = false;
+	s->duration_s = 200;
+	s->interval_s = 5;
+	s->alloc_rate = 301.4;
+	s->free_rate = 289.6;
+	s->alloc_bytes_rate = 30140;
+	s->totals = (struct memtrace_totals){
+	    .allocs = p->allocs,
+	    .frees = p->frees,
+	    .alloc_bytes = p->alloc_bytes,
+	    .freed_bytes = p->freed_bytes,
+	    .live_blocks = p->live_blocks,
+	    .live_bytes = p->live_bytes,
+	    .peak_bytes = p->peak_bytes,
+	    .peak_blocks = p->peak_blocks,
+	    .peak_at_s = p->peak_at_s,
+	    .unknown_frees = 310,
+	};
+	s->limit = (struct memtrace_limit){
+	    .bytes = 250 << 20, .now_bytes = p->live_bytes, .peak_bytes = p->peak_bytes};
+	site = fixture_site(s, 1, 1, 2000, 200000, 0.01, 199, names_path, 3);
+	site->aged_blocks = 120;
+	site->aged_bytes = 12000;
+	site->aged_youngest_s = 10.4;
+	s->notices[0].value = 2;
+	s->stack_quality[0].value = 80;
+	check(s, "attached-live", &(struct text_options){.width = 80, .top = 10});
+}
+
+Test(golden, a_report_with_losses_in_colour)
+{
+	struct memtrace_snapshot *s = fixture_new("all processes");
+
+	fixture_process(s, 1, 1, "init")->allocs = 10;
+	fixture_process(s, 2, 2, "late")->followed_after_s = 0.012;
+	s->totals.allocs = s->totals.frees = 10;
+	s->totals.alloc_bytes = s->totals.freed_bytes = s->totals.peak_bytes = 100;
+	s->totals.peak_blocks = 10;
+	s->limit = (struct memtrace_limit){
+	    .bytes = 1000, .scope = MEMTRACE_LIMIT_PROCESS, .now_bytes = 850, .peak_bytes = 850};
+	s->losses[0].value = 3;
+	check(s, "losses-colour", &(struct text_options){.width = 80, .color = true});
+}
+
+Test(golden, a_program_that_frees_all)
+{
+	struct memtrace_snapshot *s = fixture_new("/bin/true");
+	struct memtrace_process *p = fixture_process(s, 1, 99, "true");
+
+	s->duration_s = 0.005;
+	p->allocs = p->frees = 2;
+	p->alloc_bytes = p->freed_bytes = p->peak_bytes = 1064;
+	p->peak_blocks = 2;
+	p->peak_at_s = 0.00125;
+	s->totals = (struct memtrace_totals){.allocs = 2,
+					     .frees = 2,
+					     .alloc_bytes = 1064,
+					     .freed_bytes = 1064,
+					     .peak_bytes = 1064,
+					     .peak_blocks = 2,
+					     .peak_at_s = 0.00125};
+	s->limit = (struct memtrace_limit){.bytes = 250 << 20, .peak_bytes = 1064};
+	s->stack_quality[0].value = 2;
+	check(s, "clean", NULL);
+}
+
+Test(golden, nothing_at_all)
+{
+	check(snapshot_new(), "empty", NULL);
+}
