@@ -63,7 +63,8 @@ static __always_inline void acct_end(struct mt_acct *a, u32 slot, u32 why, s32 e
 	a->ended_by = why;
 	a->exit_code = exit_code;
 	a->end_ns = bpf_ktime_get_ns();
-	bpf_get_current_comm(a->comm, sizeof(a->comm));
+	if (why != MT_ENDED_EXEC) /* else it has its successor's name already */
+		bpf_get_current_comm(a->comm, sizeof(a->comm));
 	scope_leave(0, a->live_bytes, blocks);
 	if (a->scope)
 		scope_leave(a->scope, a->live_bytes, blocks);

@@ -105,16 +105,11 @@ out:
 /* Takes the current call path into t. */
 static __always_inline void stack_take(struct pt_regs *ctx, struct mt_task *t)
 {
-	struct mt_percpu *counters = percpu_counters();
-	u32 end = MT_END_OFF;
-
 	t->frame_cnt = 0;
 	t->hash = HASH_PRIME;
-	t->stack_end = end;
+	t->stack_end = MT_END_OFF;
 	if (control.stacks == MT_STACKS_FP)
-		end = stack_walk(t, PT_REGS_IP(ctx), PT_REGS_SP(ctx), PT_REGS_FP(ctx));
-	if (counters && end < MT_END_CNT)
-		__sync_fetch_and_add(&counters->stack_ends[end], 1);
+		stack_walk(t, PT_REGS_IP(ctx), PT_REGS_SP(ctx), PT_REGS_FP(ctx));
 }
 
 #endif

@@ -303,7 +303,6 @@ struct mt_control {
 /* Per CPU, summed by user space. */
 struct mt_percpu {
 	__u64 size_classes[MT_SIZE_CLASSES];
-	__u64 stack_ends[MT_END_CNT];
 };
 
 /* A block that spilled. */

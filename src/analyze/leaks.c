@@ -140,12 +140,12 @@ static struct leak leak_of(const struct memtrace_snapshot *snapshot, const struc
 	const struct memtrace_site *site = group->biggest->site;
 	const struct memtrace_process *process = snapshot_find_process(snapshot, site->process);
 	struct leak leak = {
-	    .site = site->id,
-	    .process = site->process,
-	    .oldest_age_s = -1,
-	    .youngest_age_s = -1,
-	    .ended = process && process->ended_by != MEMTRACE_RUNNING,
-	    .site_cnt = group->site_cnt,
+		.site = site->id,
+		.process = site->process,
+		.oldest_age_s = -1,
+		.youngest_age_s = -1,
+		.ended = process && process->ended_by != MEMTRACE_RUNNING,
+		.site_cnt = group->site_cnt,
 	};
 
 	for (const struct member *m = group->biggest; m; m = m->next) {
@@ -221,8 +221,8 @@ static int leaks_fill(const struct memtrace_snapshot *snapshot, const struct gro
 int leaks_find(const struct memtrace_snapshot *snapshot, const struct leaks_params *params,
 	       struct arena *arena, struct leaks_result *result)
 {
-	struct leaks_result found = {0};
-	struct grouping grouping = {0};
+	struct leaks_result found = { 0 };
+	struct grouping grouping = { 0 };
 	struct arena scratch;
 	int err;
 

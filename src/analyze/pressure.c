@@ -5,9 +5,9 @@ static const struct {
 	const char *name;
 	unsigned int percent;
 } levels[] = {
-    [PRESSURE_NO_LIMIT] = {"no limit", 0}, [PRESSURE_LOW] = {"low", 0},
-    [PRESSURE_HIGH] = {"high", 80},	   [PRESSURE_CRITICAL] = {"critical", 90},
-    [PRESSURE_FULL] = {"full", 100},
+	[PRESSURE_NO_LIMIT] = { "no limit", 0 }, [PRESSURE_LOW] = { "low", 0 },
+	[PRESSURE_HIGH] = { "high", 80 },	 [PRESSURE_CRITICAL] = { "critical", 90 },
+	[PRESSURE_FULL] = { "full", 100 },
 };
 
 const char *pressure_name(enum pressure_level level)
@@ -38,7 +38,7 @@ static enum pressure_level level_of(uint64_t permille)
 
 struct pressure pressure_of(const struct memtrace_limit *limit)
 {
-	struct pressure p = {PRESSURE_NO_LIMIT, PRESSURE_NO_LIMIT, 0, 0, 0, 0};
+	struct pressure p = { PRESSURE_NO_LIMIT, PRESSURE_NO_LIMIT, 0, 0, 0, 0 };
 	uint64_t peak_bytes = limit->peak_bytes;
 
 	if (!limit->bytes)

@@ -27,7 +27,7 @@ static int process_order(const void *left, const void *right)
 int ranking_find(const struct memtrace_snapshot *snapshot, struct arena *arena,
 		 struct ranking *ranking)
 {
-	struct ranking found = {.row_cnt = snapshot->process_cnt};
+	struct ranking found = { .row_cnt = snapshot->process_cnt };
 
 	found.rows = arena_array(arena, found.row_cnt, sizeof(*found.rows));
 	if (!found.rows)

@@ -19,16 +19,16 @@ struct rates rates_of(const struct memtrace_snapshot *snapshot)
 
 	if (!snapshot->final && snapshot->interval_s > 0)
 		return (struct rates){
-		    .allocs_per_s = known(snapshot->alloc_rate),
-		    .frees_per_s = known(snapshot->free_rate),
-		    .bytes_per_s = known(snapshot->alloc_bytes_rate),
-		    .over_s = known(snapshot->interval_s),
+			.allocs_per_s = known(snapshot->alloc_rate),
+			.frees_per_s = known(snapshot->free_rate),
+			.bytes_per_s = known(snapshot->alloc_bytes_rate),
+			.over_s = known(snapshot->interval_s),
 		};
 	return (struct rates){
-	    .allocs_per_s = rate(totals->allocs, snapshot->duration_s),
-	    .frees_per_s = rate(totals->frees, snapshot->duration_s),
-	    .bytes_per_s = rate(totals->alloc_bytes, snapshot->duration_s),
-	    .over_s = snapshot->duration_s > 0 ? known(snapshot->duration_s) : NAN,
-	    .whole_run = true,
+		.allocs_per_s = rate(totals->allocs, snapshot->duration_s),
+		.frees_per_s = rate(totals->frees, snapshot->duration_s),
+		.bytes_per_s = rate(totals->alloc_bytes, snapshot->duration_s),
+		.over_s = snapshot->duration_s > 0 ? known(snapshot->duration_s) : NAN,
+		.whole_run = true,
 	};
 }

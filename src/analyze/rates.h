@@ -14,7 +14,7 @@
 
 struct rates {
 	double allocs_per_s, frees_per_s, bytes_per_s; /* NAN when unknown */
-	double over_s;				       /* the time they are of; NAN when unknown */
+	double over_s; /* the time they are of; NAN when unknown */
 	bool whole_run;
 };
 

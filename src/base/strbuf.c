@@ -168,7 +168,7 @@ int strbuf_write(const struct strbuf *sb, int fd)
 		if (n >= 0) {
 			done += (size_t)n;
 		} else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-			struct pollfd ready = {.fd = fd, .events = POLLOUT};
+			struct pollfd ready = { .fd = fd, .events = POLLOUT };
 
 			if (poll(&ready, 1, -1) < 0 && errno != EINTR)
 				return -errno;

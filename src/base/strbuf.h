@@ -39,9 +39,9 @@ void strbuf_puts(struct strbuf *sb, const char *string);
 void strbuf_putc(struct strbuf *sb, char c);
 void strbuf_fill(struct strbuf *sb, char c, size_t cnt);
 void strbuf_vprintf(struct strbuf *sb, const char *format, va_list args)
-    __attribute__((format(printf, 2, 0)));
+	__attribute__((format(printf, 2, 0)));
 void strbuf_printf(struct strbuf *sb, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+	__attribute__((format(printf, 2, 3)));
 
 /* Adds a string from a traced process: control characters and bytes that are no UTF-8 come out as
  * \xNN, so that no process can send commands to the reader's terminal. */

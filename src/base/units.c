@@ -35,7 +35,7 @@ static uint64_t rounded(double value)
 
 struct units_text units_bytes(uint64_t bytes)
 {
-	static const char *const names[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+	static const char *const names[] = { "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
 	const unsigned int last = sizeof(names) / sizeof(names[0]) - 1;
 
 	if (bytes < 1024)

@@ -146,6 +146,8 @@ static const struct family_name names[] = {
 };
 /* clang-format on */
 
+#define NAME_CNT (sizeof(names) / sizeof(names[0]))
+
 static int compare(const void *key, const void *entry)
 {
 	return strcmp(key, ((const struct family_name *)entry)->name);
@@ -160,7 +162,12 @@ const struct family_name *family_find(const char *name)
 		return NULL;
 	memcpy(plain, name, len);
 	plain[len] = 0;
-	return bsearch(plain, names, sizeof(names) / sizeof(names[0]), sizeof(names[0]), compare);
+	return bsearch(plain, names, NAME_CNT, sizeof(names[0]), compare);
+}
+
+const struct family_name *family_at(size_t index)
+{
+	return index < NAME_CNT ? &names[index] : NULL;
 }
 
 bool family_call_allocates(enum mt_call call)

@@ -32,6 +32,9 @@ struct family_name {
 /* NULL when name is none of the family. A version (free@@GLIBC_2.2.5) is ignored. */
 const struct family_name *family_find(const char *name);
 
+/* The table by index; NULL behind its end. */
+const struct family_name *family_at(size_t index);
+
 /* Yields a block / gives one up. realloc is both. */
 bool family_call_allocates(enum mt_call call);
 bool family_call_frees(enum mt_call call);

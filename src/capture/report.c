@@ -173,7 +173,50 @@ static int add_account(struct memtrace *s, struct memtrace_snapshot *snap,
 	return err;
 }
 
-static int add_running(struct memtrace *s, struct memtrace_snapshot *snap, uint64_t now)
+/* An account to report: ended or running. */
+struct row {
+	const struct account_record *record;
+	struct space *space;
+	const char *exe;
+};
+
+static int by_id(const void *a, const void *b)
+{
+	const struct row *x = a, *y = b;
+
+	return x->record->acct.id < y->record->acct.id ? -1 :
+							 x->record->acct.id > y->record->acct.id;
+}
+
+/* Adds every account in the order of their ids, which is the order of their births. */
+static int add_accounts(struct memtrace *s, struct memtrace_snapshot *snap,
+			const struct account_record *running, char **exes, int cnt)
+{
+	struct row *rows = calloc(s->past_cnt + cnt + 1, sizeof(*rows));
+	size_t n = 0;
+	int err = 0;
+
+	if (!rows)
+		return -ENOMEM;
+	for (size_t i = 0; i < s->past_cnt; i++)
+		rows[n++] = (struct row){ &s->past[i].record, s->past[i].space, s->past[i].exe };
+	for (int i = 0; i < cnt; i++)
+		rows[n++] = (struct row){ &running[i],
+					  spaces_get(s->spaces, running[i].acct.tgid,
+						     running[i].acct.start_ns),
+					  exes[i] };
+	qsort(rows, n, sizeof(*rows), by_id);
+	for (size_t i = 0; i < n; i++) {
+		if (!err)
+			err = add_account(s, snap, rows[i].record, rows[i].space, rows[i].exe);
+		if (!rows[i].record->acct.end_ns)
+			space_put(rows[i].space);
+	}
+	free(rows);
+	return err;
+}
+
+static int add_processes(struct memtrace *s, struct memtrace_snapshot *snap, uint64_t now)
 {
 	struct gather_options options = {
 		.now_ns = now,
@@ -182,7 +225,8 @@ static int add_running(struct memtrace *s, struct memtrace_snapshot *snap, uint6
 	};
 	bool *slots = calloc(s->tables.acct_cnt, sizeof(*slots));
 	struct account_record *records = NULL;
-	int cnt, err = 0;
+	char **exes = NULL;
+	int cnt, err = -ENOMEM;
 
 	if (!slots)
 		return -ENOMEM;
@@ -192,17 +236,20 @@ static int add_running(struct memtrace *s, struct memtrace_snapshot *snap, uint6
 	free(slots);
 	if (cnt < 0)
 		return cnt;
+	exes = calloc(cnt + 1, sizeof(*exes));
+	if (exes) {
+		for (int i = 0; i < cnt; i++) {
+			records[i].acct.end_ns = 0; /* a death since is for the next snapshot */
+			exes[i] = process_exe(records[i].acct.tgid);
+		}
+		err = add_accounts(s, snap, records, exes, cnt);
+	}
 	for (int i = 0; i < cnt; i++) {
-		const struct mt_acct *a = &records[i].acct;
-		struct space *space = spaces_get(s->spaces, a->tgid, a->start_ns);
-		char *exe = process_exe(a->tgid);
-
-		if (!err)
-			err = add_account(s, snap, &records[i], space, exe);
-		free(exe);
-		space_put(space);
+		if (exes)
+			free(exes[i]);
 		account_record_fini(&records[i]);
 	}
+	free(exes);
 	free(records);
 	return err;
 }
@@ -212,8 +259,14 @@ static int add_running(struct memtrace *s, struct memtrace_snapshot *snap, uint6
 static int add_counters(struct memtrace *s, struct memtrace_snapshot *snap)
 {
 	const struct mt_control *c = s->tables.control;
+	uint64_t ends[MT_END_CNT] = {};
 	struct mt_percpu sum;
 	uint64_t value;
+
+	/* each site knows how its stack ended, and how often it was taken */
+	for (size_t i = 0; i < snap->site_cnt; i++)
+		if (snap->sites[i].stack_end < MT_END_CNT)
+			ends[snap->sites[i].stack_end] += snap->sites[i].alloc_blocks;
 
 	tables_percpu(&s->tables, &sum);
 	for (int i = 0; i < MT_SIZE_CLASSES && i < (int)(sizeof(snap->size_classes) / 8); i++)
@@ -232,7 +285,7 @@ static int add_counters(struct memtrace *s, struct memtrace_snapshot *snap)
 		return -ENOMEM;
 #define END(cause, json, text)                                                                     \
 	if (!snapshot_add_counter(snap, SNAPSHOT_STACK_QUALITY, #json, text,                       \
-				  sum.stack_ends[MT_END_##cause]))                                 \
+				  ends[MT_END_##cause]))                                 \
 		return -ENOMEM;
 	MT_LOSSES(LOSS)
 	MT_NOTICES(NOTICE)
@@ -316,7 +369,7 @@ int report_take(struct memtrace *s, struct memtrace_snapshot **out)
 	struct memtrace_snapshot *snap = snapshot_new();
 	uint64_t now = s->detached ? s->detached_ns : session_now_ns();
 	struct timespec wall;
-	int err = 0;
+	int err;
 
 	if (!snap)
 		return -ENOMEM;
@@ -327,10 +380,7 @@ int report_take(struct memtrace *s, struct memtrace_snapshot **out)
 	snap->duration_s = since_ready(s, now);
 	clock_gettime(CLOCK_REALTIME, &wall);
 	snap->unix_time_ms = wall.tv_sec * 1000LL + wall.tv_nsec / 1000000;
-	for (size_t i = 0; i < s->past_cnt && !err; i++)
-		err = add_account(s, snap, &s->past[i].record, s->past[i].space, s->past[i].exe);
-	if (!err)
-		err = add_running(s, snap, now);
+	err = add_processes(s, snap, now);
 	if (!err)
 		err = add_counters(s, snap);
 	if (err) {

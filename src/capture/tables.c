@@ -456,12 +456,9 @@ void tables_percpu(const struct tables *t, struct mt_percpu *sum)
 	memset(sum, 0, sizeof(*sum));
 	if (!each || bpf_map_lookup_elem(bpf_map__fd(t->skel->maps.percpu), &zero, each))
 		goto out;
-	for (int cpu = 0; cpu < t->ncpu; cpu++) {
+	for (int cpu = 0; cpu < t->ncpu; cpu++)
 		for (int i = 0; i < MT_SIZE_CLASSES; i++)
 			sum->size_classes[i] += each[cpu].size_classes[i];
-		for (int i = 0; i < MT_END_CNT; i++)
-			sum->stack_ends[i] += each[cpu].stack_ends[i];
-	}
 out:
 	free(each);
 }

@@ -165,9 +165,9 @@ struct memtrace_process *snapshot_add_process(struct memtrace_snapshot *snapshot
 	snapshot->processes = rows;
 	process = &snapshot->processes[snapshot->process_cnt++];
 	*process = (struct memtrace_process){
-	    .id = id,
-	    .ended_s = -1,
-	    .rss_bytes = MEMTRACE_UNKNOWN,
+		.id = id,
+		.ended_s = -1,
+		.rss_bytes = MEMTRACE_UNKNOWN,
 	};
 	return process;
 }
@@ -191,13 +191,13 @@ struct memtrace_site *snapshot_add_site(struct memtrace_snapshot *snapshot, uint
 	}
 	site = &snapshot->sites[snapshot->site_cnt++];
 	*site = (struct memtrace_site){
-	    .id = id,
-	    .process = process,
-	    .oldest_age_s = -1,
-	    .youngest_age_s = -1,
-	    .aged_youngest_s = -1,
-	    .frames = frames,
-	    .frame_cnt = frame_cnt,
+		.id = id,
+		.process = process,
+		.oldest_age_s = -1,
+		.youngest_age_s = -1,
+		.aged_youngest_s = -1,
+		.frames = frames,
+		.frame_cnt = frame_cnt,
 	};
 	return site;
 }
@@ -235,7 +235,7 @@ struct memtrace_counter *snapshot_add_counter(struct memtrace_snapshot *snapshot
 		return NULL;
 	*list = rows;
 	counter = &(*list)[(*cnt)++];
-	*counter = (struct memtrace_counter){own_name, own_text, value};
+	*counter = (struct memtrace_counter){ own_name, own_text, value };
 	return counter;
 }
 

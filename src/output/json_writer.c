@@ -11,7 +11,7 @@
 
 void json_init(struct json_writer *w, struct strbuf *out)
 {
-	*w = (struct json_writer){.out = out};
+	*w = (struct json_writer){ .out = out };
 }
 
 /* What stands between the value before and this one. */

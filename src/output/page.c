@@ -10,16 +10,16 @@
 #define NARROWEST 20 /* below this, wrapping makes nothing better */
 
 static const char *const tone_codes[] = {
-    [TONE_PLAIN] = "",	      [TONE_STRONG] = "\033[1m",   [TONE_DIM] = "\033[2m",
-    [TONE_WARN] = "\033[33m", [TONE_ALARM] = "\033[1;31m",
+	[TONE_PLAIN] = "",	  [TONE_STRONG] = "\033[1m",   [TONE_DIM] = "\033[2m",
+	[TONE_WARN] = "\033[33m", [TONE_ALARM] = "\033[1;31m",
 };
 
 void page_init(struct page *page, struct strbuf *out, unsigned int width, bool color)
 {
 	*page = (struct page){
-	    .out = out,
-	    .width = width && width < NARROWEST ? NARROWEST : width,
-	    .color = color,
+		.out = out,
+		.width = width && width < NARROWEST ? NARROWEST : width,
+		.color = color,
 	};
 	strbuf_init(&page->line);
 }

@@ -28,11 +28,11 @@ static const struct {
 	bool right;
 	unsigned int expendable; /* the highest goes first where the page is too narrow; 0: stays */
 } columns[] = {
-    [COL_PID] = {"pid", true, 0},	   [COL_LIVE] = {"live", true, 0},
-    [COL_BLOCKS] = {"blocks", true, 2},	   [COL_PEAK] = {"peak", true, 0},
-    [COL_ALLOCS] = {"allocs", true, 1},	   [COL_FREES] = {"frees", true, 3},
-    [COL_RSS] = {"RSS", true, 0},	   [COL_STATE] = {"state", false, 0},
-    [COL_COMMAND] = {"command", false, 0},
+	[COL_PID] = { "pid", true, 0 },		 [COL_LIVE] = { "live", true, 0 },
+	[COL_BLOCKS] = { "blocks", true, 2 },	 [COL_PEAK] = { "peak", true, 0 },
+	[COL_ALLOCS] = { "allocs", true, 1 },	 [COL_FREES] = { "frees", true, 3 },
+	[COL_RSS] = { "RSS", true, 0 },		 [COL_STATE] = { "state", false, 0 },
+	[COL_COMMAND] = { "command", false, 0 },
 };
 
 /* The cells of a row but the last, which is as long as it is. */
@@ -42,7 +42,7 @@ struct row {
 
 static struct units_text state_of(const struct memtrace_process *process)
 {
-	struct units_text t = {"running"};
+	struct units_text t = { "running" };
 	const char *name;
 
 	switch (process->ended_by) {

@@ -23,7 +23,7 @@ static void report_init(struct report *r, const struct memtrace_snapshot *snapsh
 			const struct analysis *analysis, const struct text_options *options,
 			struct strbuf *out)
 {
-	*r = (struct report){.snapshot = snapshot, .analysis = analysis};
+	*r = (struct report){ .snapshot = snapshot, .analysis = analysis };
 	if (options)
 		r->options = *options;
 	if (!r->options.frames)
@@ -156,7 +156,7 @@ static enum tone pressure_tone(enum pressure_level level)
 /* "92.0 %"; never 0 of something. */
 static struct units_text share_of_limit(uint64_t permille, uint64_t bytes)
 {
-	struct units_text under = {"under 0.1 %"};
+	struct units_text under = { "under 0.1 %" };
 
 	return bytes && !permille ? under : units_permille(permille);
 }
@@ -188,10 +188,11 @@ static void put_limit(struct report *r)
 		return;
 	}
 	put_pressure(r);
-	strbuf_printf(
-	    line, "%s for %s: %s used (%s)%s", units_bytes(limit->bytes).text,
-	    each ? "each process" : "the process tree", units_bytes(limit->now_bytes).text,
-	    share_of_limit(p->used_permille, limit->now_bytes).text, each ? " by the largest" : "");
+	strbuf_printf(line, "%s for %s: %s used (%s)%s", units_bytes(limit->bytes).text,
+		      each ? "each process" : "the process tree",
+		      units_bytes(limit->now_bytes).text,
+		      share_of_limit(p->used_permille, limit->now_bytes).text,
+		      each ? " by the largest" : "");
 	if (p->over_bytes)
 		strbuf_printf(line, ", %s over", units_bytes(p->over_bytes).text);
 	else
@@ -212,10 +213,10 @@ static void put_rates(struct report *r)
 		strbuf_puts(line, "unknown");
 	} else {
 		strbuf_printf(
-		    line, "%s allocations/s, %s frees/s, %s, over the %s %s",
-		    units_rate(rates->allocs_per_s).text, units_rate(rates->frees_per_s).text,
-		    units_byte_rate(rates->bytes_per_s).text, rates->whole_run ? "whole" : "last",
-		    units_duration(rates->over_s).text);
+			line, "%s allocations/s, %s frees/s, %s, over the %s %s",
+			units_rate(rates->allocs_per_s).text, units_rate(rates->frees_per_s).text,
+			units_byte_rate(rates->bytes_per_s).text,
+			rates->whole_run ? "whole" : "last", units_duration(rates->over_s).text);
 	}
 	page_item(&r->page, TONE_PLAIN, "rate");
 }

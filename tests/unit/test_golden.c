@@ -71,28 +71,32 @@ static void check(struct memtrace_snapshot *s, const char *name, const struct te
 #define SOURCE "/home/ada/bench/src/bench.cc"
 
 static const struct memtrace_frame cache_path[] = {
-    {.symbol = "Cache::fill(unsigned long)",
-     .module = BENCH,
-     .offset = 0x1149,
-     .file = SOURCE,
-     .line = 42,
-     .inlined = true},
-    {.symbol = "Cache::warm()", .module = BENCH, .offset = 0x1149, .file = SOURCE, .line = 57},
-    {.symbol = "main", .module = BENCH, .offset = 0x12d0, .file = SOURCE, .line = 91},
-    {.symbol = "__libc_start_call_main", .module = LIBC, .offset = 0x27249},
-    {.symbol = "__libc_start_main", .module = LIBC, .offset = 0x27305},
-    {.symbol = "_start", .module = BENCH, .offset = 0x1051},
+	{ .symbol = "Cache::fill(unsigned long)",
+	  .module = BENCH,
+	  .offset = 0x1149,
+	  .file = SOURCE,
+	  .line = 42,
+	  .inlined = true },
+	{ .symbol = "Cache::warm()",
+	  .module = BENCH,
+	  .offset = 0x1149,
+	  .file = SOURCE,
+	  .line = 57 },
+	{ .symbol = "main", .module = BENCH, .offset = 0x12d0, .file = SOURCE, .line = 91 },
+	{ .symbol = "__libc_start_call_main", .module = LIBC, .offset = 0x27249 },
+	{ .symbol = "__libc_start_main", .module = LIBC, .offset = 0x27305 },
+	{ .symbol = "_start", .module = BENCH, .offset = 0x1051 },
 };
 
 static const struct memtrace_frame names_path[] = {
-    {.symbol = "std::vector<std::__cxx11::basic_string<char>, std::allocator<std::__cxx11::"
-	       "basic_string<char> > >::_M_realloc_insert<std::__cxx11::basic_string<char> >",
-     .module = BENCH,
-     .offset = 0x1e20,
-     .file = "/usr/include/c++/12/bits/vector.tcc",
-     .line = 440},
-    {.symbol = "read_names", .module = BENCH, .offset = 0x1f00, .file = SOURCE, .line = 23},
-    {.module = LIBSTDCXX, .offset = 0xd44a3},
+	{ .symbol = "std::vector<std::__cxx11::basic_string<char>, std::allocator<std::__cxx11::"
+		    "basic_string<char> > >::_M_realloc_insert<std::__cxx11::basic_string<char> >",
+	  .module = BENCH,
+	  .offset = 0x1e20,
+	  .file = "/usr/include/c++/12/bits/vector.tcc",
+	  .line = 440 },
+	{ .symbol = "read_names", .module = BENCH, .offset = 0x1f00, .file = SOURCE, .line = 23 },
+	{ .module = LIBSTDCXX, .offset = 0xd44a3 },
 };
 
 Test(golden, a_launched_program_that_leaks)
@@ -113,27 +117,28 @@ Test(golden, a_launched_program_that_leaks)
 	p->peak_blocks = 10231;
 	p->peak_at_s = 11.9;
 	s->totals = (struct memtrace_totals){
-	    .allocs = p->allocs,
-	    .frees = p->frees,
-	    .reallocs = p->reallocs,
-	    .alloc_bytes = p->alloc_bytes,
-	    .freed_bytes = p->freed_bytes,
-	    .live_blocks = p->live_blocks,
-	    .live_bytes = p->live_bytes,
-	    .peak_bytes = p->peak_bytes,
-	    .peak_blocks = p->peak_blocks,
-	    .peak_at_s = p->peak_at_s,
-	    .unknown_frees = 1,
+		.allocs = p->allocs,
+		.frees = p->frees,
+		.reallocs = p->reallocs,
+		.alloc_bytes = p->alloc_bytes,
+		.freed_bytes = p->freed_bytes,
+		.live_blocks = p->live_blocks,
+		.live_bytes = p->live_bytes,
+		.peak_bytes = p->peak_bytes,
+		.peak_blocks = p->peak_blocks,
+		.peak_at_s = p->peak_at_s,
+		.unknown_frees = 1,
 	};
-	s->limit = (struct memtrace_limit){
-	    .bytes = 250 << 20, .now_bytes = p->live_bytes, .peak_bytes = p->peak_bytes};
+	s->limit = (struct memtrace_limit){ .bytes = 250 << 20,
+					    .now_bytes = p->live_bytes,
+					    .peak_bytes = p->peak_bytes };
 	fixture_site(s, 1, 1, 34, 8880, 0.5, 11.75, names_path, 3)->stack_end = END_BROKEN;
 	fixture_site(s, 2, 1, 100, 5242880, 2.95, 12.1, cache_path, 6);
 	s->stack_quality[0].value = 1300;
 	s->stack_quality[1].value = 12;
 	s->size_classes[4] = 1234467;
 	s->size_classes[15] = 100;
-	check(s, "launched-leaks", &(struct text_options){.width = 80, .top = 10});
+	check(s, "launched-leaks", &(struct text_options){ .width = 80, .top = 10 });
 }
 
 Test(golden, a_tree_that_crossed_its_limit)
@@ -169,29 +174,29 @@ Test(golden, a_tree_that_crossed_its_limit)
 	p->peak_at_s = 2.25;
 	s->duration_s = 2.3;
 	s->totals = (struct memtrace_totals){
-	    .allocs = 2063,
-	    .frees = 2002,
-	    .alloc_bytes = 270533508,
-	    .freed_bytes = 2098052,
-	    .live_blocks = 61,
-	    .live_bytes = 268435456,
-	    .peak_bytes = 268435456,
-	    .peak_blocks = 61,
-	    .peak_at_s = 2.25,
-	    .inherited_frees = 4,
+		.allocs = 2063,
+		.frees = 2002,
+		.alloc_bytes = 270533508,
+		.freed_bytes = 2098052,
+		.live_blocks = 61,
+		.live_bytes = 268435456,
+		.peak_bytes = 268435456,
+		.peak_blocks = 61,
+		.peak_at_s = 2.25,
+		.inherited_frees = 4,
 	};
 	fixture_site(s, 5, 3, 51, 267386880, 0.05, 1.8, cache_path, 6);
 	fixture_site(s, 6, 2, 10, 1 << 20, 2.1, 2.2, names_path + 2, 1);
-	s->limit = (struct memtrace_limit){.bytes = 250 << 20,
-					   .exceeded = true,
-					   .exceeded_at_s = 2.25,
-					   .process = 3,
-					   .site = 5,
-					   .usage_bytes = 268435456,
-					   .now_bytes = 268435456,
-					   .peak_bytes = 268435456};
+	s->limit = (struct memtrace_limit){ .bytes = 250 << 20,
+					    .exceeded = true,
+					    .exceeded_at_s = 2.25,
+					    .process = 3,
+					    .site = 5,
+					    .usage_bytes = 268435456,
+					    .now_bytes = 268435456,
+					    .peak_bytes = 268435456 };
 	s->stack_quality[0].value = 40;
-	check(s, "tree-limit", &(struct text_options){.width = 100, .top = 10});
+	check(s, "tree-limit", &(struct text_options){ .width = 100, .top = 10 });
 }
 
 Test(golden, an_attached_server_that_goes_on)
@@ -223,26 +228,27 @@ Test(golden, an_attached_server_that_goes_on)
 	s->free_rate = 289.6;
 	s->alloc_bytes_rate = 30140;
 	s->totals = (struct memtrace_totals){
-	    .allocs = p->allocs,
-	    .frees = p->frees,
-	    .alloc_bytes = p->alloc_bytes,
-	    .freed_bytes = p->freed_bytes,
-	    .live_blocks = p->live_blocks,
-	    .live_bytes = p->live_bytes,
-	    .peak_bytes = p->peak_bytes,
-	    .peak_blocks = p->peak_blocks,
-	    .peak_at_s = p->peak_at_s,
-	    .unknown_frees = 310,
+		.allocs = p->allocs,
+		.frees = p->frees,
+		.alloc_bytes = p->alloc_bytes,
+		.freed_bytes = p->freed_bytes,
+		.live_blocks = p->live_blocks,
+		.live_bytes = p->live_bytes,
+		.peak_bytes = p->peak_bytes,
+		.peak_blocks = p->peak_blocks,
+		.peak_at_s = p->peak_at_s,
+		.unknown_frees = 310,
 	};
-	s->limit = (struct memtrace_limit){
-	    .bytes = 250 << 20, .now_bytes = p->live_bytes, .peak_bytes = p->peak_bytes};
+	s->limit = (struct memtrace_limit){ .bytes = 250 << 20,
+					    .now_bytes = p->live_bytes,
+					    .peak_bytes = p->peak_bytes };
 	site = fixture_site(s, 1, 1, 2000, 200000, 0.01, 199, names_path, 3);
 	site->aged_blocks = 120;
 	site->aged_bytes = 12000;
 	site->aged_youngest_s = 10.4;
 	s->notices[0].value = 2;
 	s->stack_quality[0].value = 80;
-	check(s, "attached-live", &(struct text_options){.width = 80, .top = 10});
+	check(s, "attached-live", &(struct text_options){ .width = 80, .top = 10 });
 }
 
 Test(golden, a_report_with_losses_in_colour)
@@ -255,9 +261,10 @@ Test(golden, a_report_with_losses_in_colour)
 	s->totals.alloc_bytes = s->totals.freed_bytes = s->totals.peak_bytes = 100;
 	s->totals.peak_blocks = 10;
 	s->limit = (struct memtrace_limit){
-	    .bytes = 1000, .scope = MEMTRACE_LIMIT_PROCESS, .now_bytes = 850, .peak_bytes = 850};
+		.bytes = 1000, .scope = MEMTRACE_LIMIT_PROCESS, .now_bytes = 850, .peak_bytes = 850
+	};
 	s->losses[0].value = 3;
-	check(s, "losses-colour", &(struct text_options){.width = 80, .color = true});
+	check(s, "losses-colour", &(struct text_options){ .width = 80, .color = true });
 }
 
 Test(golden, a_program_that_frees_all)
@@ -270,14 +277,14 @@ Test(golden, a_program_that_frees_all)
 	p->alloc_bytes = p->freed_bytes = p->peak_bytes = 1064;
 	p->peak_blocks = 2;
 	p->peak_at_s = 0.00125;
-	s->totals = (struct memtrace_totals){.allocs = 2,
-					     .frees = 2,
-					     .alloc_bytes = 1064,
-					     .freed_bytes = 1064,
-					     .peak_bytes = 1064,
-					     .peak_blocks = 2,
-					     .peak_at_s = 0.00125};
-	s->limit = (struct memtrace_limit){.bytes = 250 << 20, .peak_bytes = 1064};
+	s->totals = (struct memtrace_totals){ .allocs = 2,
+					      .frees = 2,
+					      .alloc_bytes = 1064,
+					      .freed_bytes = 1064,
+					      .peak_bytes = 1064,
+					      .peak_blocks = 2,
+					      .peak_at_s = 0.00125 };
+	s->limit = (struct memtrace_limit){ .bytes = 250 << 20, .peak_bytes = 1064 };
 	s->stack_quality[0].value = 2;
 	check(s, "clean", NULL);
 }

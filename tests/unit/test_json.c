@@ -31,17 +31,17 @@ static bool have_python(void)
 static bool says(const struct strbuf *document, const char *expression)
 {
 	static const char prelude[] =
-	    "import json\n"
-	    "def no(x): raise ValueError(x)\n"
-	    "def once(pairs):\n"
-	    "    assert len(dict(pairs)) == len(pairs), 'a name comes twice'\n"
-	    "    return dict(pairs)\n"
-	    "d = json.loads(open(0, 'rb').read().decode('utf-8', 'strict'),\n"
-	    "               parse_constant=no, object_pairs_hook=once)\n"
-	    "import sys\n"
-	    "ok = eval(sys.argv[1])\n"
-	    "ok or print('not so:', sys.argv[1], 'in', d, file=sys.stderr)\n"
-	    "sys.exit(0 if ok else 1)\n";
+		"import json\n"
+		"def no(x): raise ValueError(x)\n"
+		"def once(pairs):\n"
+		"    assert len(dict(pairs)) == len(pairs), 'a name comes twice'\n"
+		"    return dict(pairs)\n"
+		"d = json.loads(open(0, 'rb').read().decode('utf-8', 'strict'),\n"
+		"               parse_constant=no, object_pairs_hook=once)\n"
+		"import sys\n"
+		"ok = eval(sys.argv[1])\n"
+		"ok or print('not so:', sys.argv[1], 'in', d, file=sys.stderr)\n"
+		"sys.exit(0 if ok else 1)\n";
 	int fds[2], status;
 	pid_t pid;
 
@@ -173,13 +173,13 @@ static void report(const struct memtrace_snapshot *snapshot, struct strbuf *out)
 static struct memtrace_snapshot *rich_snapshot(void)
 {
 	static const struct memtrace_frame path[] = {
-	    {.symbol = "cache_fill",
-	     .module = "/usr/bin/bench",
-	     .offset = 0x1149,
-	     .file = "src/bench.c",
-	     .line = 42,
-	     .inlined = true},
-	    {.address = 0x7f001234, .offset = 0x7f001234},
+		{ .symbol = "cache_fill",
+		  .module = "/usr/bin/bench",
+		  .offset = 0x1149,
+		  .file = "src/bench.c",
+		  .line = 42,
+		  .inlined = true },
+		{ .address = 0x7f001234, .offset = 0x7f001234 },
 	};
 	struct memtrace_snapshot *s = fixture_new("./bench -n 3");
 	struct memtrace_process *p;
@@ -214,27 +214,27 @@ static struct memtrace_snapshot *rich_snapshot(void)
 	site->aged_blocks = site->aged_bytes = 0;
 	site->oldest_age_s = -1;
 
-	s->limit = (struct memtrace_limit){.bytes = 256,
-					   .scope = MEMTRACE_LIMIT_PROCESS,
-					   .exceeded = true,
-					   .exceeded_at_s = 0.25,
-					   .process = 2,
-					   .site = 12,
-					   .usage_bytes = 300};
+	s->limit = (struct memtrace_limit){ .bytes = 256,
+					    .scope = MEMTRACE_LIMIT_PROCESS,
+					    .exceeded = true,
+					    .exceeded_at_s = 0.25,
+					    .process = 2,
+					    .site = 12,
+					    .usage_bytes = 300 };
 	s->totals = (struct memtrace_totals){
-	    .allocs = 11,
-	    .frees = 7,
-	    .reallocs = 2,
-	    .alloc_bytes = 1050,
-	    .freed_bytes = 700,
-	    .live_blocks = 4,
-	    .live_bytes = 350,
-	    .peak_bytes = 850,
-	    .peak_blocks = 7,
-	    .peak_at_s = 1.75,
-	    .failed_allocs = 1,
-	    .inherited_frees = 9,
-	    .unknown_frees = MEMTRACE_UNKNOWN,
+		.allocs = 11,
+		.frees = 7,
+		.reallocs = 2,
+		.alloc_bytes = 1050,
+		.freed_bytes = 700,
+		.live_blocks = 4,
+		.live_bytes = 350,
+		.peak_bytes = 850,
+		.peak_blocks = 7,
+		.peak_at_s = 1.75,
+		.failed_allocs = 1,
+		.inherited_frees = 9,
+		.unknown_frees = MEMTRACE_UNKNOWN,
 	};
 	s->losses[1].value = 3;
 	s->notices[0].value = 2;
@@ -277,7 +277,7 @@ Test(json_report, has_every_name_of_the_contract)
 	EXPECT_SAYS("set('site process live_blocks live_bytes oldest_age_s youngest_age_s ended "
 		    "sites'.split()) == set(d['leaks'][0])");
 	EXPECT_SAYS(
-	    "set('allocs_per_s frees_per_s bytes_per_s over_s'.split()) == set(d['rates'])");
+		"set('allocs_per_s frees_per_s bytes_per_s over_s'.split()) == set(d['rates'])");
 	strbuf_fini(&out);
 	memtrace_snapshot_free(s);
 }
@@ -366,7 +366,7 @@ Test(json_report, what_is_unknown_is_null)
 	EXPECT_SAYS("d['processes'][2]['followed_after_s'] is None");
 	EXPECT_SAYS("d['processes'][2]['comm'] is None and d['processes'][2]['exe'] is None");
 	EXPECT_SAYS(
-	    "d['processes'][2]['ended_by'] == 'signal' and d['processes'][2]['signal'] == 9");
+		"d['processes'][2]['ended_by'] == 'signal' and d['processes'][2]['signal'] == 9");
 	EXPECT_SAYS("d['processes'][2]['exit_status'] is None");
 	EXPECT_SAYS("d['sites'][1]['oldest_age_s'] is None and d['sites'][1]['stack'] == []");
 	EXPECT_SAYS("d['interval_s'] is None");
@@ -422,7 +422,7 @@ Test(json_report, of_ten_thousand_sites_is_whole)
 
 	NEED_PYTHON();
 	for (uint64_t id = 1; id <= 10000; id++) {
-		struct memtrace_frame own = {.offset = id, .symbol = "f"};
+		struct memtrace_frame own = { .offset = id, .symbol = "f" };
 
 		fixture_site(s, id, 1, 1, id, 1, 10, &own, 1);
 	}
@@ -440,7 +440,7 @@ Test(json_report, that_ran_out_of_memory_says_so)
 
 	cr_assert_eq(analysis_init(&analysis, s, NULL), 0);
 	for (size_t bound = 1; bound < 2000; bound += 37) {
-		struct strbuf out = {.max_len = bound};
+		struct strbuf out = { .max_len = bound };
 
 		cr_assert_eq(json_report(s, &analysis, &out), -ENOMEM);
 		cr_assert_leq(out.len, bound);

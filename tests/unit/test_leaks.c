@@ -7,7 +7,7 @@
 
 static struct memtrace_frame frame(const char *module, uint64_t offset)
 {
-	return (struct memtrace_frame){.address = offset, .module = module, .offset = offset};
+	return (struct memtrace_frame){ .address = offset, .module = module, .offset = offset };
 }
 
 struct scene {
@@ -41,7 +41,7 @@ static struct memtrace_site *leak_site(uint64_t id, uint64_t blocks, uint64_t by
 
 static void find(uint64_t min_bytes, size_t top)
 {
-	struct leaks_params params = {.min_bytes = min_bytes, .top = top};
+	struct leaks_params params = { .min_bytes = min_bytes, .top = top };
 
 	cr_assert_eq(leaks_find(scene.snapshot, &params, &scene.arena, &scene.found), 0);
 }
@@ -82,7 +82,7 @@ Test(leaks, only_the_aged_blocks_of_a_site_count)
 
 Test(leaks, come_largest_first_then_oldest_then_by_id)
 {
-	static const uint64_t expected[] = {4, 2, 5, 1, 3};
+	static const uint64_t expected[] = { 4, 2, 5, 1, 3 };
 
 	leak_site(5, 1, 100, 1, 20);
 	leak_site(1, 1, 100, 1, 10);
@@ -139,9 +139,9 @@ Test(leaks, blocks_of_no_bytes_leak_too)
 
 Test(leaks, equal_stacks_of_one_process_are_one_row)
 {
-	const struct memtrace_frame path[] = {frame("/lib/plugin.so", 0x10),
-					      frame("/bin/bench", 0x20)};
-	struct memtrace_frame moved[] = {path[0], path[1]};
+	const struct memtrace_frame path[] = { frame("/lib/plugin.so", 0x10),
+					       frame("/bin/bench", 0x20) };
+	struct memtrace_frame moved[] = { path[0], path[1] };
 
 	moved[0].address += 0x7000; /* mapped a second time */
 	fixture_site(scene.snapshot, 1, 1, 2, 200, 3, 10, path, 2);
@@ -173,10 +173,10 @@ Test(leaks, a_row_is_judged_small_by_its_sum)
 
 Test(leaks, what_differs_anywhere_stays_apart)
 {
-	const struct memtrace_frame path[] = {frame("/bin/a", 1), frame("/bin/a", 2)};
-	const struct memtrace_frame other_module[] = {frame("/bin/a", 1), frame("/bin/b", 2)};
-	const struct memtrace_frame other_offset[] = {frame("/bin/a", 1), frame("/bin/a", 3)};
-	const struct memtrace_frame no_module[] = {frame("/bin/a", 1), frame(NULL, 2)};
+	const struct memtrace_frame path[] = { frame("/bin/a", 1), frame("/bin/a", 2) };
+	const struct memtrace_frame other_module[] = { frame("/bin/a", 1), frame("/bin/b", 2) };
+	const struct memtrace_frame other_offset[] = { frame("/bin/a", 1), frame("/bin/a", 3) };
+	const struct memtrace_frame no_module[] = { frame("/bin/a", 1), frame(NULL, 2) };
 	struct memtrace_site *cut;
 
 	fixture_site(scene.snapshot, 1, 1, 1, 100, 1, 10, path, 2);
@@ -212,7 +212,7 @@ Test(leaks, ten_thousand_sites_are_grouped_and_summed)
 	uint64_t bytes = 0;
 
 	for (uint64_t id = 1; id <= 10000; id++) {
-		struct memtrace_frame path[] = {frame("/bin/a", id % 5000), frame("/bin/a", 7)};
+		struct memtrace_frame path[] = { frame("/bin/a", id % 5000), frame("/bin/a", 7) };
 
 		fixture_site(scene.snapshot, id, 1, 1, id, 1, 10, path, 2);
 		bytes += id;

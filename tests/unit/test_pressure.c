@@ -7,7 +7,7 @@
 
 static struct pressure pressure_at(uint64_t limit, uint64_t now, uint64_t peak)
 {
-	struct memtrace_limit l = {.bytes = limit, .now_bytes = now, .peak_bytes = peak};
+	struct memtrace_limit l = { .bytes = limit, .now_bytes = now, .peak_bytes = peak };
 
 	return pressure_of(&l);
 }
@@ -48,7 +48,7 @@ Test(pressure, headroom_ends_at_the_limit)
 
 Test(pressure, of_the_peak_is_remembered)
 {
-	struct memtrace_limit crossed = {.bytes = 1000, .exceeded = true, .peak_bytes = 700};
+	struct memtrace_limit crossed = { .bytes = 1000, .exceeded = true, .peak_bytes = 700 };
 
 	cr_assert_eq(pressure_at(1000, 10, 950).now, PRESSURE_LOW);
 	cr_assert_eq(pressure_at(1000, 10, 950).peak, PRESSURE_CRITICAL);
@@ -73,11 +73,12 @@ Test(pressure, levels_have_names)
 
 Test(rates, a_final_report_speaks_of_the_whole_run)
 {
-	struct memtrace_snapshot s = {.final = true,
-				      .duration_s = 4,
-				      .interval_s = 1,
-				      .alloc_rate = 7,
-				      .totals = {.allocs = 100, .frees = 40, .alloc_bytes = 6400}};
+	struct memtrace_snapshot s = { .final = true,
+				       .duration_s = 4,
+				       .interval_s = 1,
+				       .alloc_rate = 7,
+				       .totals = {
+					       .allocs = 100, .frees = 40, .alloc_bytes = 6400 } };
 	struct rates r = rates_of(&s);
 
 	cr_assert(r.whole_run);
@@ -89,12 +90,12 @@ Test(rates, a_final_report_speaks_of_the_whole_run)
 
 Test(rates, a_live_report_speaks_of_the_last_interval)
 {
-	struct memtrace_snapshot s = {.duration_s = 4,
-				      .interval_s = 2,
-				      .alloc_rate = 7,
-				      .free_rate = 5,
-				      .alloc_bytes_rate = 70,
-				      .totals = {.allocs = 100}};
+	struct memtrace_snapshot s = { .duration_s = 4,
+				       .interval_s = 2,
+				       .alloc_rate = 7,
+				       .free_rate = 5,
+				       .alloc_bytes_rate = 70,
+				       .totals = { .allocs = 100 } };
 	struct rates r = rates_of(&s);
 
 	cr_assert_not(r.whole_run);
@@ -106,7 +107,7 @@ Test(rates, a_live_report_speaks_of_the_last_interval)
 
 Test(rates, the_first_live_report_has_no_interval_yet)
 {
-	struct memtrace_snapshot s = {.duration_s = 4, .totals = {.allocs = 100}};
+	struct memtrace_snapshot s = { .duration_s = 4, .totals = { .allocs = 100 } };
 
 	cr_assert_eq(rates_of(&s).allocs_per_s, 25);
 	cr_assert(rates_of(&s).whole_run);
@@ -114,7 +115,7 @@ Test(rates, the_first_live_report_has_no_interval_yet)
 
 Test(rates, of_no_time_at_all_are_unknown)
 {
-	struct memtrace_snapshot s = {.final = true, .totals = {.allocs = 100}};
+	struct memtrace_snapshot s = { .final = true, .totals = { .allocs = 100 } };
 
 	cr_assert(isnan(rates_of(&s).allocs_per_s));
 	cr_assert(isnan(rates_of(&s).over_s));
@@ -122,7 +123,7 @@ Test(rates, of_no_time_at_all_are_unknown)
 
 Test(ranking, processes_that_hold_most_come_first)
 {
-	static const uint64_t expected[] = {3, 1, 2, 4};
+	static const uint64_t expected[] = { 3, 1, 2, 4 };
 	struct memtrace_snapshot *s = fixture_new("x");
 	struct ranking ranking;
 	struct arena arena;

@@ -41,7 +41,7 @@ Test(snapshot, a_new_row_claims_nothing)
 
 Test(snapshot, finds_rows_by_id_in_any_order)
 {
-	static const uint64_t ids[] = {1, 2, 5, 9, 1000, 40, 41, 3};
+	static const uint64_t ids[] = { 1, 2, 5, 9, 1000, 40, 41, 3 };
 	const size_t cnt = sizeof(ids) / sizeof(ids[0]);
 	struct memtrace_snapshot *s = snapshot_new();
 

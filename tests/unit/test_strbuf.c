@@ -125,24 +125,24 @@ Test(utf8, reads_what_is_a_character_and_refuses_what_is_none)
 		size_t step;
 		uint32_t code;
 	} cases[] = {
-	    {"A", 1, 'A'},
-	    {"\xc3\xa9", 2, 0xe9},
-	    {"\xe2\x82\xac", 3, 0x20ac},
-	    {"\xf0\x9f\x98\x80", 4, 0x1f600},
-	    {"\xf4\x8f\xbf\xbf", 4, 0x10ffff},
-	    {"\x80", 1, UTF8_INVALID},
-	    {"\xc0\x80", 1, UTF8_INVALID}, /* overlong */
-	    {"\xc1\xbf", 1, UTF8_INVALID},
-	    {"\xe0\x80\x80", 1, UTF8_INVALID},
-	    {"\xed\xa0\x80", 1, UTF8_INVALID},	   /* a surrogate */
-	    {"\xf4\x90\x80\x80", 1, UTF8_INVALID}, /* beyond U+10FFFF */
-	    {"\xf5\x80\x80\x80", 1, UTF8_INVALID},
-	    {"\xe2\x82", 2, UTF8_INVALID}, /* cut short */
-	    {"\xe2\x82"
-	     "A",
-	     2, UTF8_INVALID},
-	    {"\xf0\x9f\x98", 3, UTF8_INVALID},
-	    {"\xc3", 1, UTF8_INVALID},
+		{ "A", 1, 'A' },
+		{ "\xc3\xa9", 2, 0xe9 },
+		{ "\xe2\x82\xac", 3, 0x20ac },
+		{ "\xf0\x9f\x98\x80", 4, 0x1f600 },
+		{ "\xf4\x8f\xbf\xbf", 4, 0x10ffff },
+		{ "\x80", 1, UTF8_INVALID },
+		{ "\xc0\x80", 1, UTF8_INVALID }, /* overlong */
+		{ "\xc1\xbf", 1, UTF8_INVALID },
+		{ "\xe0\x80\x80", 1, UTF8_INVALID },
+		{ "\xed\xa0\x80", 1, UTF8_INVALID },	 /* a surrogate */
+		{ "\xf4\x90\x80\x80", 1, UTF8_INVALID }, /* beyond U+10FFFF */
+		{ "\xf5\x80\x80\x80", 1, UTF8_INVALID },
+		{ "\xe2\x82", 2, UTF8_INVALID }, /* cut short */
+		{ "\xe2\x82"
+		  "A",
+		  2, UTF8_INVALID },
+		{ "\xf0\x9f\x98", 3, UTF8_INVALID },
+		{ "\xc3", 1, UTF8_INVALID },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

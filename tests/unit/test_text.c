@@ -9,20 +9,20 @@
 #include "snapshot_fixture.h"
 
 static const struct memtrace_frame path[] = {
-    {.symbol = "cache_fill",
-     .module = "/usr/bin/bench",
-     .offset = 0x1149,
-     .file = "/home/u/src/bench.c",
-     .line = 42},
-    {.symbol = "main",
-     .module = "/usr/bin/bench",
-     .offset = 0x1200,
-     .file = "/home/u/src/bench.c",
-     .line = 80,
-     .inlined = true},
-    {.symbol = "start_call", .module = "/lib/x86_64-linux-gnu/libc.so.6", .offset = 0x27249},
-    {.module = "/usr/bin/bench", .offset = 0x1031},
-    {.address = 0x7f00, .offset = 0x7f00},
+	{ .symbol = "cache_fill",
+	  .module = "/usr/bin/bench",
+	  .offset = 0x1149,
+	  .file = "/home/u/src/bench.c",
+	  .line = 42 },
+	{ .symbol = "main",
+	  .module = "/usr/bin/bench",
+	  .offset = 0x1200,
+	  .file = "/home/u/src/bench.c",
+	  .line = 80,
+	  .inlined = true },
+	{ .symbol = "start_call", .module = "/lib/x86_64-linux-gnu/libc.so.6", .offset = 0x27249 },
+	{ .module = "/usr/bin/bench", .offset = 0x1031 },
+	{ .address = 0x7f00, .offset = 0x7f00 },
 };
 
 static struct strbuf out;
@@ -86,8 +86,9 @@ Test(text, what_people_came_for_comes_first)
 	fixture_process(s, 1, 4242, "bench");
 	fixture_site(s, 1, 1, 100, 5 << 20, 3, 12, path, 5);
 	make_live(100, 5 << 20);
-	s->limit = (struct memtrace_limit){
-	    .bytes = 250 << 20, .now_bytes = 5 << 20, .peak_bytes = 5 << 20};
+	s->limit = (struct memtrace_limit){ .bytes = 250 << 20,
+					    .now_bytes = 5 << 20,
+					    .peak_bytes = 5 << 20 };
 	text = report(NULL);
 	EXPECT_HAS(text, "live heap    5.0 MiB (5,242,880 bytes) in 100 blocks\n");
 	EXPECT_HAS(text, "limit        250.0 MiB for the process tree: 5.0 MiB used (2.0 %), "
@@ -106,17 +107,17 @@ Test(text, pressure_is_named_from_80_percent_on)
 		uint64_t now;
 		const char *says;
 	} cases[] = {
-	    {800, "limit        PRESSURE 80 % (high); 1000 B for the process tree: 800 B used "
-		  "(80.0 %), headroom 200 B"},
-	    {950, "limit        PRESSURE 90 % (critical); 1000 B for the process tree: 950 B "
-		  "used (95.0 %)"},
-	    {1000, "limit        PRESSURE 100 % (full); 1000 B for the process tree: 1000 B "
-		   "used (100.0 %), headroom 0 B"},
-	    {1500, "1.5 KiB used (150.0 %), 500 B over"},
+		{ 800, "limit        PRESSURE 80 % (high); 1000 B for the process tree: 800 B used "
+		       "(80.0 %), headroom 200 B" },
+		{ 950, "limit        PRESSURE 90 % (critical); 1000 B for the process tree: 950 B "
+		       "used (95.0 %)" },
+		{ 1000, "limit        PRESSURE 100 % (full); 1000 B for the process tree: 1000 B "
+			"used (100.0 %), headroom 0 B" },
+		{ 1500, "1.5 KiB used (150.0 %), 500 B over" },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		s->limit = (struct memtrace_limit){.bytes = 1000, .now_bytes = cases[i].now};
+		s->limit = (struct memtrace_limit){ .bytes = 1000, .now_bytes = cases[i].now };
 		EXPECT_HAS(report(NULL), cases[i].says);
 	}
 	s->limit.now_bytes = 799;
@@ -131,13 +132,13 @@ Test(text, the_crossing_of_the_limit_is_told_with_who_when_and_where)
 
 	fixture_process(s, 7, 4242, "bench");
 	fixture_site(s, 5, 7, 1, 100, 3, 12, path, 2);
-	s->limit = (struct memtrace_limit){.bytes = 250 << 20,
-					   .exceeded = true,
-					   .exceeded_at_s = 12.3,
-					   .process = 7,
-					   .site = 5,
-					   .usage_bytes = 262248858,
-					   .peak_bytes = 262248858};
+	s->limit = (struct memtrace_limit){ .bytes = 250 << 20,
+					    .exceeded = true,
+					    .exceeded_at_s = 12.3,
+					    .process = 7,
+					    .site = 5,
+					    .usage_bytes = 262248858,
+					    .peak_bytes = 262248858 };
 	text = report(NULL);
 	EXPECT_HAS(text, "LIMIT EXCEEDED at 12.3 s by pid 4242 (bench): 250.1 MiB "
 			 "(262,248,858 bytes) after the allocation at:\n"
@@ -195,12 +196,12 @@ Test(text, a_leak_without_stack_says_why)
 
 Test(text, deep_stacks_lose_their_middle_and_recursion_is_counted)
 {
-	struct memtrace_frame deep[40] = {0};
-	struct text_options options = {.frames = 8};
+	struct memtrace_frame deep[40] = { 0 };
+	struct text_options options = { .frames = 8 };
 	const char *text;
 
 	for (uint64_t i = 0; i < 40; i++)
-		deep[i] = (struct memtrace_frame){.module = "m", .offset = i};
+		deep[i] = (struct memtrace_frame){ .module = "m", .offset = i };
 	for (uint64_t i = 2; i < 12; i++)
 		deep[i] = deep[1];
 	fixture_process(s, 1, 4242, "bench");
@@ -237,12 +238,12 @@ Test(text, having_no_leaks_reads_well)
 
 Test(text, small_leaks_are_left_out_aloud)
 {
-	struct leaks_params params = {.min_bytes = 4096};
+	struct leaks_params params = { .min_bytes = 4096 };
 	struct analysis analysis;
 
 	fixture_site(s, 1, 1, 3, 300, 10, 30, path, 1);
 	make_live(3, 300);
-	cr_assert_eq(analysis_init(&analysis, s, &(struct analysis_params){params}), 0);
+	cr_assert_eq(analysis_init(&analysis, s, &(struct analysis_params){ params }), 0);
 	cr_assert_eq(text_report(s, &analysis, NULL, &out), 0);
 	EXPECT_HAS(strbuf_text(&out),
 		   "no leaks of 4.0 KiB or more; smaller ones left out: 300 B in 3 blocks\n");
@@ -251,7 +252,7 @@ Test(text, small_leaks_are_left_out_aloud)
 
 Test(text, the_top_is_shown_and_the_rest_counted)
 {
-	struct text_options options = {.top = 2};
+	struct text_options options = { .top = 2 };
 	const char *text;
 
 	for (uint64_t id = 1; id <= 5; id++) {
@@ -317,14 +318,14 @@ Test(text, one_process_is_named_and_several_are_a_table)
 
 Test(text, totals_tell_what_stands_apart)
 {
-	s->totals = (struct memtrace_totals){.allocs = 1234,
-					     .alloc_bytes = 2048,
-					     .frees = 1,
-					     .freed_bytes = 100,
-					     .reallocs = 2,
-					     .failed_allocs = 3,
-					     .unknown_frees = 4,
-					     .inherited_frees = 5};
+	s->totals = (struct memtrace_totals){ .allocs = 1234,
+					      .alloc_bytes = 2048,
+					      .frees = 1,
+					      .freed_bytes = 100,
+					      .reallocs = 2,
+					      .failed_allocs = 3,
+					      .unknown_frees = 4,
+					      .inherited_frees = 5 };
 	EXPECT_HAS(report(NULL), "totals: 1,234 allocs (2.0 KiB), 1 free (100 B), 2 reallocs, 3 "
 				 "failed; 4 unknown frees, 5 inherited frees\n");
 	s->totals.unknown_frees = MEMTRACE_UNKNOWN;
@@ -348,7 +349,7 @@ Test(text, stack_quality_is_one_line)
 
 Test(text, colour_comes_only_when_asked_for)
 {
-	struct text_options color = {.color = true};
+	struct text_options color = { .color = true };
 
 	s->losses[0].value = 1;
 	EXPECT_LACKS(report(NULL), "\033");
@@ -378,14 +379,14 @@ Test(text, fits_the_width_of_the_page)
 	make_live(100, 5 << 20);
 	s->losses[0].value = s->losses[1].value = 100000;
 	s->notices[0].value = 7;
-	s->limit = (struct memtrace_limit){.bytes = 1 << 20,
-					   .now_bytes = 5 << 20,
-					   .exceeded = true,
-					   .process = 1,
-					   .site = 1,
-					   .usage_bytes = 5 << 20};
+	s->limit = (struct memtrace_limit){ .bytes = 1 << 20,
+					    .now_bytes = 5 << 20,
+					    .exceeded = true,
+					    .process = 1,
+					    .site = 1,
+					    .usage_bytes = 5 << 20 };
 	for (unsigned int width = 60; width <= 132; width += 9) {
-		struct text_options options = {.width = width};
+		struct text_options options = { .width = width };
 		char *text = strdup(report(&options));
 
 		for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
@@ -399,18 +400,20 @@ Test(text, a_long_symbol_loses_its_template_arguments_first)
 	static const struct {
 		const char *symbol, *shown;
 	} cases[] = {
-	    {"std::vector<std::basic_string<char>, std::allocator<char> >::push_back(int&&)",
-	     "     std::vector<...>::push_back(int&&)  bench (bench.c:42)\n"},
-	    {"out& operator<< <std::char_traits<char>, std::allocator<char> >(out&, char*)",
-	     "     out& operator<< <...>(out&, char*)  bench (bench.c:42)\n"},
-	    {"Map<std::string, long>::operator->(std::allocator<std::string> const&) const",
-	     "     Map<...>::operator->(std...cator<...> const&) const  bench (bench.c:42)\n"},
-	    {"a_function_name_without_any_template_argument_that_does_not_fit_the_page",
-	     "     a_function_name_without_...at_does_not_fit_the_page  bench (bench.c:42)\n"},
-	    {"unbalanced_closing_brackets>>>>>>>>>>_of_a_name_that_does_not_fit_the_page<<<",
-	     "  bench (bench.c:42)\n"},
+		{ "std::vector<std::basic_string<char>, std::allocator<char> >::push_back(int&&)",
+		  "     std::vector<...>::push_back(int&&)  bench (bench.c:42)\n" },
+		{ "out& operator<< <std::char_traits<char>, std::allocator<char> >(out&, char*)",
+		  "     out& operator<< <...>(out&, char*)  bench (bench.c:42)\n" },
+		{ "Map<std::string, long>::operator->(std::allocator<std::string> const&) const",
+		  "     Map<...>::operator->(std...cator<...> const&) const  bench "
+		  "(bench.c:42)\n" },
+		{ "a_function_name_without_any_template_argument_that_does_not_fit_the_page",
+		  "     a_function_name_without_...at_does_not_fit_the_page  bench "
+		  "(bench.c:42)\n" },
+		{ "unbalanced_closing_brackets>>>>>>>>>>_of_a_name_that_does_not_fit_the_page<<<",
+		  "  bench (bench.c:42)\n" },
 	};
-	struct text_options options = {.width = 76};
+	struct text_options options = { .width = 76 };
 	struct memtrace_frame frame = path[0];
 
 	fixture_process(s, 1, 4242, "bench");
@@ -424,7 +427,7 @@ Test(text, a_long_symbol_loses_its_template_arguments_first)
 Test(text, a_figure_and_its_unit_stay_on_one_line)
 {
 	for (unsigned int width = 40; width <= 120; width++) {
-		struct text_options options = {.width = width};
+		struct text_options options = { .width = width };
 		const char *text;
 
 		make_live(1234, 5 << 20);
@@ -451,7 +454,7 @@ Test(text, a_report_that_ran_out_of_memory_says_so)
 
 	cr_assert_eq(analysis_init(&analysis, s, NULL), 0);
 	for (size_t bound = 1; bound < 300; bound += 7) {
-		struct strbuf small = {.max_len = bound};
+		struct strbuf small = { .max_len = bound };
 
 		cr_assert_eq(text_report(s, &analysis, NULL, &small), -ENOMEM);
 		strbuf_fini(&small);
