@@ -14,6 +14,17 @@
 #define SIGNAL_KILL 9
 #define SIGNAL_STOP 19
 
+/* Adds and returns the new value. An account and its sites belong to one address space, so while it
+ * has one thread nobody else writes them and the bus need not be locked. */
+static __always_inline s64 figure_add(void *figure, s64 value, bool threaded)
+{
+	s64 *at = figure;
+
+	if (threaded)
+		return __sync_fetch_and_add(at, value) + value;
+	return *at += value;
+}
+
 /* Raises *peak to value; 1 when this call did. */
 static __always_inline int peak_raise(u64 *peak, u64 value)
 {
@@ -42,30 +53,32 @@ static __always_inline void site_settle(struct mt_site *s, const struct mt_acct 
 	s->epoch = epoch;
 }
 
-static __always_inline void site_add(u32 site, const struct mt_acct *a, u64 size)
+static __always_inline void site_add(u32 site, struct mt_acct *a, u64 size, bool threaded)
 {
 	struct mt_site *s = site ? site_at(site) : NULL;
 	u64 now;
 
-	if (!s)
+	if (!s) {
+		figure_add(&a->unsited_blocks, 1, true);
+		figure_add(&a->unsited_bytes, size, true);
 		return;
+	}
 	site_settle(s, a);
-	__sync_fetch_and_add(&s->alloc_blocks, 1);
-	__sync_fetch_and_add(&s->alloc_bytes, size);
-	now = __sync_fetch_and_add(&s->live_bytes, size) + size;
+	figure_add(&s->alloc_blocks, 1, threaded);
+	figure_add(&s->alloc_bytes, size, threaded);
+	now = figure_add(&s->live_bytes, size, threaded);
 	if (now > *(volatile u64 *)&s->peak_bytes)
 		peak_raise(&s->peak_bytes, now);
 }
 
-static __always_inline void site_sub(u32 site, const struct mt_acct *a, u64 size)
+static __always_inline void site_sub(u32 site, const struct mt_acct *a, u64 size, bool threaded)
 {
 	struct mt_site *s = site ? site_at(site) : NULL;
 
 	if (!s)
 		return;
 	site_settle(s, a);
-	__sync_fetch_and_add(&s->free_blocks, 1);
-	__sync_fetch_and_add(&s->live_bytes, -size);
+	figure_add(&s->live_bytes, -(s64)size, threaded);
 }
 
 /* Someone's live bytes passed the limit: tell, and act before the call returns to the program. */
@@ -90,22 +103,19 @@ static __always_inline void limit_crossed(struct mt_acct *a, u32 slot, u32 scope
 }
 
 static __always_inline void scope_change(u32 scope, struct mt_acct *a, u32 slot, u32 site,
-					 s64 bytes, s64 blocks, u64 now_ns, bool limited)
+					 s64 bytes, u64 now_ns, bool limited)
 {
 	struct mt_scope *s = bpf_map_lookup_elem(&scopes, &scope);
 	u64 limit = control.limit_bytes;
-	s64 live, cnt;
+	s64 live;
 
 	if (!s)
 		return;
-	cnt = blocks ? __sync_fetch_and_add(&s->live_blocks, blocks) + blocks : s->live_blocks;
 	live = __sync_fetch_and_add(&s->live_bytes, bytes) + bytes;
 	if (bytes <= 0 || live <= 0)
 		return;
-	if ((u64)live > *(volatile u64 *)&s->peak_bytes && peak_raise(&s->peak_bytes, live)) {
+	if ((u64)live > *(volatile u64 *)&s->peak_bytes && peak_raise(&s->peak_bytes, live))
 		s->peak_at_ns = now_ns;
-		s->peak_blocks = cnt;
-	}
 	if (!limited || !limit || (u64)live <= limit || s->exceeded_ns)
 		return;
 	if (__sync_val_compare_and_swap(&s->exceeded_ns, 0, now_ns))
@@ -117,29 +127,33 @@ static __always_inline void scope_change(u32 scope, struct mt_acct *a, u32 slot,
 	limit_crossed(a, slot, scope, site, live, now_ns);
 }
 
-/* Live bytes and blocks of an account changed; site is where the bytes came from. */
+/* Live bytes and blocks of an account changed; site is where bytes came from, and now_ns when (for
+ * bytes that went, neither is needed). */
 static __always_inline void acct_change(struct mt_acct *a, u32 slot, u32 site, s64 bytes,
-					s64 blocks, u64 now_ns)
+					s64 blocks, u64 now_ns, bool threaded)
 {
-	s64 live = __sync_fetch_and_add(&a->live_bytes, bytes) + bytes;
 	bool per_process = control.limit_per_process;
 	u64 limit = control.limit_bytes;
 	u32 scope = a->scope;
+	s64 live;
 
+	if (blocks)
+		figure_add(&a->live_blocks, blocks, threaded);
+	live = figure_add(&a->live_bytes, bytes, threaded);
 	if (bytes > 0 && live > 0) {
 		if ((u64)live > *(volatile u64 *)&a->peak_bytes &&
 		    peak_raise(&a->peak_bytes, live)) {
 			a->peak_at_ns = now_ns;
-			a->peak_blocks = a->allocs - a->frees;
-			__sync_fetch_and_add(&a->peak_epoch, 1);
+			a->peak_blocks = a->live_blocks;
+			figure_add(&a->peak_epoch, 1, threaded);
 		}
 		if (per_process && limit && (u64)live > limit && !a->exceeded_ns &&
 		    !__sync_val_compare_and_swap(&a->exceeded_ns, 0, now_ns))
 			limit_crossed(a, slot, 0, site, live, now_ns);
 	}
-	scope_change(0, a, slot, site, bytes, blocks, now_ns, !per_process && !scope);
+	scope_change(0, a, slot, site, bytes, now_ns, !per_process && !scope);
 	if (scope)
-		scope_change(scope, a, slot, site, bytes, blocks, now_ns, !per_process);
+		scope_change(scope, a, slot, site, bytes, now_ns, !per_process);
 }
 
 static __always_inline u32 size_class(u64 size)

@@ -21,7 +21,7 @@ static __always_inline void ghost_leave(const struct mt_acct *a, u64 key,
 	struct mt_ghost ghost = { .born_ns = block->born_ns, .died_ns = now_ns };
 	long err;
 
-	if (!*(volatile u32 *)&a->heirs || block->born_ns >= a->last_fork_ns)
+	if (block->born_ns >= a->last_fork_ns)
 		return;
 	err = bpf_map_update_elem(&ghosts, &key, &ghost, BPF_NOEXIST);
 	if (!err)
@@ -48,7 +48,7 @@ GLOBAL int block_is_inherited(u32 slot, u64 addr)
 		key = live_key(addr, parent);
 		if (!key)
 			return 0;
-		if (live_find(key, &block, 0) && block.born_ns < fork_ns)
+		if (live_find(key, &block, LIVE_LOOK) && block.born_ns < fork_ns)
 			return 1;
 		ghost = bpf_map_lookup_elem(&ghosts, &key);
 		if (ghost && ghost->born_ns < fork_ns && ghost->died_ns >= fork_ns)

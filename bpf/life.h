@@ -14,13 +14,15 @@ int BPF_PROG(on_newtask, struct task_struct *child, u64 clone_flags)
 	struct mt_acct *a, *forked;
 	u64 now;
 
-	if (clone_flags & CLONE_THREAD)
-		return 0;
 	parent = bpf_map_lookup_elem(&members, &tgid);
 	if (!parent || !parent->acct)
 		return 0;
 	a = acct_at(parent->acct);
 	if (!a)
+		return 0;
+	if (clone_flags & CLONE_VM) /* before the newcomer can run */
+		__sync_fetch_and_or(&a->threaded, MT_THREADED_SEEN);
+	if (clone_flags & CLONE_THREAD)
 		return 0;
 	child_tgid = BPF_CORE_READ(child, tgid);
 	if (clone_flags & CLONE_VM) {

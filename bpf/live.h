@@ -52,7 +52,9 @@ GLOBAL int bucket_find(struct mt_bucket *b, u64 key)
 	return MT_BUCKET_SLOTS;
 }
 
-/* Finds the block; takes it out when take is set. Returns 1 when found. */
+enum live_take { LIVE_LOOK, LIVE_TAKE, LIVE_TAKE_THREADED };
+
+/* Finds the block; takes it out when take says so. Returns 1 when found. */
 GLOBAL int live_find(u64 key, struct mt_spill *out, u32 take)
 {
 	u32 newest = control.live_segments;
@@ -74,12 +76,16 @@ GLOBAL int live_find(u64 key, struct mt_spill *out, u32 take)
 		if (i >= MT_BUCKET_SLOTS)
 			continue;
 		out->born_ns = b->born_ns[i];
+		meta = b->meta[i];
 		/* the swap decides between two threads freeing one block */
-		meta = take ? __sync_lock_test_and_set(&b->meta[i], 0) : b->meta[i];
+		if (take == LIVE_TAKE_THREADED)
+			meta = __sync_lock_test_and_set(&b->meta[i], 0);
 		if (!meta)
 			return 0;
-		if (take)
+		if (take) {
+			*(volatile u64 *)&b->meta[i] = 0;
 			*(volatile u64 *)&b->key[i] = 0;
+		}
 		out->size = meta >> MT_SITE_BITS;
 		out->site = meta & MT_SITE_MASK;
 		return 1;

@@ -45,29 +45,26 @@ static __always_inline struct mt_acct *acct_create(u32 *slot, u32 tgid, u32 ppid
 	return a;
 }
 
-static __always_inline void scope_leave(u32 scope, s64 bytes, s64 blocks)
+static __always_inline void scope_leave(u32 scope, s64 bytes)
 {
 	struct mt_scope *s = bpf_map_lookup_elem(&scopes, &scope);
 
-	if (!s)
-		return;
-	__sync_fetch_and_add(&s->live_bytes, -bytes);
-	__sync_fetch_and_add(&s->live_blocks, -blocks);
+	if (s)
+		__sync_fetch_and_add(&s->live_bytes, -bytes);
 }
 
 static __always_inline void acct_end(struct mt_acct *a, u32 slot, u32 why, s32 exit_code)
 {
 	struct mt_acct *parent;
-	s64 blocks = a->allocs - a->frees;
 
 	a->ended_by = why;
 	a->exit_code = exit_code;
 	a->end_ns = bpf_ktime_get_ns();
 	if (why != MT_ENDED_EXEC) /* else it has its successor's name already */
 		bpf_get_current_comm(a->comm, sizeof(a->comm));
-	scope_leave(0, a->live_bytes, blocks);
+	scope_leave(0, a->live_bytes);
 	if (a->scope)
-		scope_leave(a->scope, a->live_bytes, blocks);
+		scope_leave(a->scope, a->live_bytes);
 	parent = a->parent ? acct_at(a->parent) : NULL;
 	if (parent)
 		__sync_fetch_and_add(&parent->heirs, -1);
@@ -125,6 +122,7 @@ static __noinline u32 member_adopt(u32 tgid)
 	a = acct_create(&m.acct, tgid, parent_tgid((void *)bpf_get_current_task()), 0);
 	if (!a)
 		return 0;
+	a->threaded = MT_THREADED_ASSUMED;
 	if (bpf_map_update_elem(&members, &tgid, &m, BPF_NOEXIST)) {
 		/* another thread of it was first */
 		struct mt_membership *other = bpf_map_lookup_elem(&members, &tgid);

@@ -29,9 +29,10 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 /* A block left the account. */
 static __always_inline void discharge(struct mt_acct *a, u32 slot, const struct mt_spill *block)
 {
-	site_sub(block->site, a, block->size);
-	__sync_fetch_and_add(&a->frees, 1);
-	acct_change(a, slot, 0, -(s64)block->size, -1, 0);
+	bool threaded = a->threaded;
+
+	site_sub(block->site, a, block->size, threaded);
+	acct_change(a, slot, 0, -(s64)block->size, -1, 0, threaded);
 }
 
 static __always_inline void unknown_free(struct mt_acct *a, u32 slot, u64 addr)
@@ -47,7 +48,7 @@ static __always_inline int block_take(struct mt_acct *a, u32 slot, u64 addr, str
 {
 	u64 key = live_key(addr, slot);
 
-	if (!key || !live_find(key, block, 1))
+	if (!key || !live_find(key, block, a->threaded ? LIVE_TAKE_THREADED : LIVE_TAKE))
 		return 0;
 	if (*(volatile u32 *)&a->heirs)
 		ghost_leave(a, key, block, bpf_ktime_get_ns());
@@ -139,8 +140,9 @@ int on_enter(struct pt_regs *ctx)
 static __always_inline void charge(struct pt_regs *ctx, struct mt_task *t, struct mt_acct *a,
 				   u64 addr, const struct mt_spill *old)
 {
-	u64 key = live_key(addr, t->acct), now = bpf_ktime_get_ns();
-	struct mt_spill block = { .size = t->size, .born_ns = now };
+	struct mt_spill block = { .size = t->size, .born_ns = bpf_ktime_get_ns() };
+	u64 key = live_key(addr, t->acct);
+	bool threaded = a->threaded;
 	s64 bytes = block.size;
 
 	stack_take(ctx, t);
@@ -153,14 +155,11 @@ static __always_inline void charge(struct pt_regs *ctx, struct mt_task *t, struc
 	}
 	if (old) {
 		bytes -= old->size;
-		site_sub(old->site, a, old->size);
-		__sync_fetch_and_add(&a->frees, 1);
+		site_sub(old->site, a, old->size, threaded);
 	}
-	site_add(block.site, a, block.size);
-	__sync_fetch_and_add(&a->allocs, 1);
-	__sync_fetch_and_add(&a->alloc_bytes, block.size);
+	site_add(block.site, a, block.size, threaded);
 	size_count(block.size);
-	acct_change(a, t->acct, block.site, bytes, old ? 0 : 1, now);
+	acct_change(a, t->acct, block.site, bytes, old ? 0 : 1, block.born_ns, threaded);
 }
 
 /* realloc came back: block to block, a free by size 0, or a failure that keeps the old block. */

@@ -100,7 +100,6 @@ GLOBAL int site_create(struct mt_task *t, u32 acct, u32 frame_cnt, u64 hash, u32
 	s->stack_end = frame_cnt ? end : MT_END_OFF;
 	s->alloc_blocks = 0;
 	s->alloc_bytes = 0;
-	s->free_blocks = 0;
 	s->live_bytes = 0;
 	s->peak_bytes = 0;
 	s->at_peak_bytes = 0;

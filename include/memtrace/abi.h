@@ -131,16 +131,15 @@ struct mt_site {
 	__u32 chunk;
 	__u32 frame_cnt;
 	__u32 stack_end; /* enum mt_stack_end */
-	__u64 alloc_blocks;
+	__u64 alloc_blocks; /* live blocks are those in the live table */
 	__u64 alloc_bytes;
-	__u64 free_blocks;
 	__s64 live_bytes;
 	__u64 peak_bytes;
 	__u64 at_peak_bytes;	/* live when the account's peak #epoch was made; see site_at_peak() */
 	__u64 epoch;
 	__u64 first_ns;
 	__u64 next_free; /* pool link */
-	__u64 pad[4];
+	__u64 pad[5];
 };
 
 enum mt_acct_state {
@@ -159,16 +158,23 @@ enum mt_acct_flag {
 	MT_ACCT_LATE = 1 << 3,	     /* taken in a while after it began (followed_ns) */
 };
 
+enum mt_threaded {
+	MT_THREADED_SEEN = 1 << 0,    /* a second thread was made while traced */
+	MT_THREADED_ASSUMED = 1 << 1, /* it may have had one before; until user space has looked */
+};
+
 /* One address space. Slot 0 is never used. */
 struct mt_acct {
-	__u64 allocs;
-	__u64 frees;
-	__u64 alloc_bytes; /* freed bytes are alloc_bytes - live_bytes */
+	/* allocations are the sum over the account's sites and these; frees are allocations less live */
 	__s64 live_bytes;
+	__s64 live_blocks;
 	__u64 peak_bytes;
 	__u64 peak_epoch;
 	__u64 reallocs;
-	__u64 peak_races;
+	__u64 unsited_blocks; /* allocated when the site table was full */
+	__u64 unsited_bytes;
+	__u32 threaded; /* not 0: several threads may be in here, counters change by atomics */
+	__u32 pad0;
 
 	__u64 peak_at_ns;
 	__u64 peak_blocks;
@@ -202,16 +208,14 @@ struct mt_acct {
 /* A sum over accounts: scope 0 is everything; a limit may apply to each. */
 struct mt_scope {
 	__s64 live_bytes;
-	__s64 live_blocks;
 	__u64 peak_bytes;
 	__u64 peak_at_ns;
-	__u64 peak_blocks;
 	__u64 exceeded_ns; /* 0 until the limit was crossed */
 	__u64 exceeded_usage;
 	__u32 exceeded_acct;
 	__u32 exceeded_site;
 	__u64 exceeded_acct_id;
-	__u64 pad[7];
+	__u64 pad[9];
 };
 
 /* ---- news -------------------------------------------------------------------------------------- */

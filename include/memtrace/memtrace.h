@@ -103,7 +103,8 @@ struct memtrace_totals {
 	uint64_t allocs, frees, reallocs;
 	uint64_t alloc_bytes, freed_bytes;
 	uint64_t live_blocks, live_bytes;
-	uint64_t peak_bytes, peak_blocks; /* of the sum over processes, not the sum of peaks */
+	uint64_t peak_bytes;  /* of the sum over processes, not the sum of peaks */
+	int64_t peak_blocks;  /* MEMTRACE_UNKNOWN when there was more than one process */
 	double peak_at_s;
 	uint64_t failed_allocs, inherited_frees;
 	int64_t unknown_frees;

@@ -9,6 +9,7 @@
 
 /* What the live table says of one site. */
 struct ages {
+	uint64_t blocks, bytes;
 	uint64_t oldest_ns, youngest_ns;
 	uint64_t aged_blocks, aged_bytes, aged_youngest_ns;
 };
@@ -33,6 +34,8 @@ static void see_block(void *ctx, uint32_t slot, uint32_t site, uint64_t size, ui
 		return;
 	a = &pass->tables->accts[slot];
 	ages = &pass->ages[site];
+	ages->blocks++;
+	ages->bytes += size;
 	if (!ages->oldest_ns || born_ns < ages->oldest_ns)
 		ages->oldest_ns = born_ns;
 	if (born_ns > ages->youngest_ns)
@@ -51,17 +54,17 @@ static void see_block(void *ctx, uint32_t slot, uint32_t site, uint64_t size, ui
 static void take_site(struct site_record *out, const struct mt_site *s, const struct mt_acct *a,
 		      uint32_t number, const struct ages *ages)
 {
-	int64_t live = s->live_bytes;
+	uint64_t live = s->live_bytes > 0 ? s->live_bytes : 0;
 
 	out->number = number;
 	out->stack_end = s->stack_end;
 	out->alloc_blocks = s->alloc_blocks;
 	out->alloc_bytes = s->alloc_bytes;
-	out->live_blocks = s->alloc_blocks - s->free_blocks;
-	out->live_bytes = live > 0 ? live : 0;
+	out->live_blocks = ages->blocks;
+	out->live_bytes = ages->bytes;
 	out->peak_bytes = s->peak_bytes;
 	/* not touched since the latest peak: what is live now was live then */
-	out->bytes_at_peak = s->epoch == a->peak_epoch ? s->at_peak_bytes : out->live_bytes;
+	out->bytes_at_peak = s->epoch == a->peak_epoch ? s->at_peak_bytes : live;
 	out->oldest_ns = ages->oldest_ns;
 	out->youngest_ns = ages->youngest_ns;
 	out->aged_blocks = ages->aged_blocks;
@@ -116,6 +119,20 @@ static void merge_twins(struct account_record *r)
 			site_merge(&r->sites[n], &r->sites[i]);
 	}
 	r->site_cnt = n + 1;
+}
+
+/* The account's own figures, from its sites'. */
+static void add_up(struct account_record *r)
+{
+	uint64_t live = r->acct.live_blocks > 0 ? r->acct.live_blocks : 0;
+
+	r->allocs = r->acct.unsited_blocks;
+	r->alloc_bytes = r->acct.unsited_bytes;
+	for (uint32_t i = 0; i < r->site_cnt; i++) {
+		r->allocs += r->sites[i].alloc_blocks;
+		r->alloc_bytes += r->sites[i].alloc_bytes;
+	}
+	r->frees = r->allocs > live ? r->allocs - live : 0;
 }
 
 /* Counts sites and frames of each account, so that each gets two arrays and no more. */
@@ -203,8 +220,10 @@ int gather_accounts(const struct tables *t, const bool *slots, const struct gath
 
 	tables_each_block(t, see_block, &pass);
 	fill(t, site_end, records, cnt, record_of, ages);
-	for (int i = 0; i < cnt; i++)
+	for (int i = 0; i < cnt; i++) {
 		merge_twins(&records[i]);
+		add_up(&records[i]);
+	}
 	*out = records;
 	records = NULL;
 	err = cnt;

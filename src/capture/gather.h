@@ -28,6 +28,7 @@ struct site_record {
 
 struct account_record {
 	struct mt_acct acct;
+	uint64_t allocs, frees, alloc_bytes;
 	uint32_t slot;
 	uint64_t taken_ns; /* ages count to acct.end_ns, or to this while it runs */
 	struct site_record *sites;

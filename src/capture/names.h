@@ -1,25 +1,30 @@
 /* SPDX-License-Identifier: MIT */
-/* names.h - from return addresses to frames with names, the allocator's own frames left out. */
+/* names.h - from return addresses to frames with names. */
 #ifndef CAPTURE_NAMES_H
 #define CAPTURE_NAMES_H
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct space;
 struct symbols;
 
+/* Strings belong to the symbol cache and the space. */
 struct names_frame {
-	uint64_t address;
+	uint64_t address; /* in the process */
 	const char *symbol, *module, *file;
-	uint64_t offset;
+	uint64_t offset; /* of address in the module's ELF addresses; address itself without one */
 	uint32_t line;
 	bool inlined;
 };
 
-/* *frames points into the symbol cache's scratch: good until the next call. Returns the count, or
- * -ENOMEM. */
-int names_of_stack(struct symbols *symbols, const struct space *space, const uint64_t *pcs,
-		   uint32_t cnt, struct names_frame **frames);
+/*
+ * Names a stack (return addresses, leaf first); inlined functions are frames of their own. A chain
+ * that leaves the executable mappings was no chain from there on: the rest is cut. *frames is the
+ * caller's to free. Returns the count or -ENOMEM.
+ */
+int names_of_stack(struct symbols *symbols, const struct space *space, pid_t pid,
+		   const uint64_t *pcs, uint32_t cnt, struct names_frame **frames);
 
 #endif

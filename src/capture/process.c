@@ -165,6 +165,11 @@ int64_t process_rss_bytes(pid_t pid)
 	return kib < 0 ? -1 : kib * 1024;
 }
 
+int process_thread_cnt(pid_t pid)
+{
+	return status_number(pid, "Threads", 0);
+}
+
 int process_seccomp(pid_t pid)
 {
 	return status_number(pid, "Seccomp", 0);

@@ -36,6 +36,7 @@ bool process_is_alive(pid_t pid); /* exists, and is no zombie */
 bool process_is_thread(pid_t pid, pid_t *tgid); /* a thread id that is not a process id */
 bool process_is_kernel_thread(pid_t pid);
 int64_t process_rss_bytes(pid_t pid); /* negative when unknown */
+int process_thread_cnt(pid_t pid);    /* 0 when unknown */
 int process_seccomp(pid_t pid);	      /* 0: no filter */
 bool process_in_initial_pid_namespace(void);
 

@@ -82,10 +82,10 @@ static int add_process(const struct memtrace *s, struct memtrace_snapshot *snap,
 	take_end(p, a);
 	p->started_s = since_ready(s, a->start_ns);
 	p->ended_s = a->end_ns ? since_ready(s, a->end_ns) : -1;
-	p->allocs = a->allocs;
-	p->frees = a->frees;
+	p->allocs = r->allocs;
+	p->frees = r->frees;
 	p->reallocs = a->reallocs;
-	p->alloc_bytes = a->alloc_bytes;
+	p->alloc_bytes = r->alloc_bytes;
 	p->live_bytes = a->live_bytes > 0 ? a->live_bytes : 0;
 	p->freed_bytes = p->alloc_bytes > p->live_bytes ? p->alloc_bytes - p->live_bytes : 0;
 	p->live_blocks = p->allocs > p->frees ? p->allocs - p->frees : 0;
@@ -113,12 +113,14 @@ static int add_site(struct memtrace *s, struct memtrace_snapshot *snap,
 	struct memtrace_site *out;
 	int cnt;
 
-	cnt = names_of_stack(s->symbols, space, site->pcs, site->frame_cnt, &named);
+	cnt = names_of_stack(s->symbols, space, r->acct.tgid, site->pcs, site->frame_cnt, &named);
 	if (cnt < 0)
 		return cnt;
 	out = snapshot_add_site(snap, site_id(r->acct.id, site->number), r->acct.id, cnt);
-	if (!out)
+	if (!out) {
+		free(named);
 		return -ENOMEM;
+	}
 	for (int i = 0; i < cnt; i++) {
 		struct memtrace_frame *f = &out->frames[i];
 
@@ -130,6 +132,7 @@ static int add_site(struct memtrace *s, struct memtrace_snapshot *snap,
 		f->line = named[i].line;
 		f->inlined = named[i].inlined;
 	}
+	free(named);
 	out->live_blocks = site->live_blocks;
 	out->live_bytes = site->live_bytes;
 	out->alloc_blocks = site->alloc_blocks;
@@ -360,7 +363,8 @@ static void take_totals(const struct memtrace *s, struct memtrace_snapshot *snap
 	/* what was live when a process ended is no longer part of the tree's heap, but stays part of
 	 * what it allocated and never freed: totals are sums over rows */
 	snap->totals.peak_bytes = all->peak_bytes;
-	snap->totals.peak_blocks = all->peak_blocks;
+	snap->totals.peak_blocks = snap->process_cnt == 1 ? (int64_t)snap->processes[0].peak_blocks :
+							     MEMTRACE_UNKNOWN;
 	snap->totals.peak_at_s = all->peak_at_ns ? since_ready(s, all->peak_at_ns) : 0;
 }
 

@@ -38,7 +38,5 @@ void space_put(struct space *space);
 
 const struct modules *space_modules(const struct space *space);
 
-/* Forgets a thread group whose spaces are held by whoever needs them. */
-void spaces_forget(struct spaces *spaces, uint32_t tgid);
 
 #endif

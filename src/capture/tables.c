@@ -421,7 +421,7 @@ void tables_release(struct tables *t, const bool *slots)
 	bool blocks = false;
 
 	for (uint32_t slot = 1; slot < t->acct_cnt; slot++)
-		if (slots[slot] && t->accts[slot].allocs != t->accts[slot].frees)
+		if (slots[slot] && t->accts[slot].live_blocks)
 			blocks = true;
 	if (blocks)
 		release_blocks(t, slots);

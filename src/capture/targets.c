@@ -206,11 +206,15 @@ int targets_adopt(struct memtrace *s, pid_t pid, uint32_t scope, uint32_t *out)
 	a->scope = scope;
 	a->sharers = 1;
 	a->start_ns = session_now_ns();
+	a->threaded = MT_THREADED_ASSUMED;
 	process_comm(pid, a->comm, sizeof(a->comm));
 	__atomic_store_n(&a->state, MT_ACCT_LIVE, __ATOMIC_RELEASE);
 	err = member_set(s, pid, slot, scope);
 	if (err)
 		return err;
+	/* from here on the probes see every new thread */
+	if (process_thread_cnt(pid) == 1)
+		__atomic_and_fetch(&a->threaded, ~MT_THREADED_ASSUMED, __ATOMIC_ACQ_REL);
 	epoch_raise(s);
 	*out = slot;
 	return 0;

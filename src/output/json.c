@@ -85,7 +85,7 @@ static void write_totals(struct json_writer *w, const struct memtrace_totals *to
 	field_uint(w, "live_blocks", totals->live_blocks);
 	field_uint(w, "live_bytes", totals->live_bytes);
 	field_uint(w, "peak_bytes", totals->peak_bytes);
-	field_uint(w, "peak_blocks", totals->peak_blocks);
+	field_int(w, "peak_blocks", totals->peak_blocks);
 	field_seconds(w, "peak_at_s", peak_at_s(totals->peak_bytes, totals->peak_at_s));
 	field_uint(w, "failed_allocs", totals->failed_allocs);
 	field_int(w, "unknown_frees", totals->unknown_frees);

@@ -138,7 +138,9 @@ static void put_peak(struct report *r)
 
 	strbuf_puts(line, units_bytes_exact(totals->peak_bytes).text);
 	if (totals->peak_bytes) {
-		strbuf_printf(line, " in %s", units_counted(totals->peak_blocks, "block").text);
+		if (totals->peak_blocks != MEMTRACE_UNKNOWN)
+			strbuf_printf(line, " in %s",
+				      units_counted(totals->peak_blocks, "block").text);
 		if (totals->peak_at_s >= 0)
 			strbuf_printf(line, ", at %s", units_duration(totals->peak_at_s).text);
 	}

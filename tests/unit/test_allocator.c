@@ -64,7 +64,7 @@ static void remove_dir(void)
 	cr_assert_eq(system(command), 0);
 }
 
-TestSuite(built, .init = make_dir, .fini = remove_dir);
+TestSuite(allocator_built, .init = make_dir, .fini = remove_dir);
 
 /* Compiles source with command (a compiler and its options) and reads the result. */
 static int build(const char *command, const char *source, struct allocator *a)
@@ -274,7 +274,7 @@ Test(allocator, tcmalloc_and_mimalloc_have_one_row_for_the_many_names_of_free)
 	"#include <stdlib.h>\n"                                                                    \
 	"int main(int c, char **v) { v[0] = malloc(c); free(v[0]); return 0; }\n"
 
-Test(built, a_dynamic_program_uses_somebody_elses)
+Test(allocator_built, a_dynamic_program_uses_somebody_elses)
 {
 	struct allocator a;
 
@@ -285,7 +285,7 @@ Test(built, a_dynamic_program_uses_somebody_elses)
 	allocator_fini(&a);
 }
 
-Test(built, static_programs_have_their_libcs)
+Test(allocator_built, static_programs_have_their_libcs)
 {
 	static const char *const commands[] = { "gcc -static", "gcc -static-pie", "musl-gcc -static" };
 
@@ -302,7 +302,7 @@ Test(built, static_programs_have_their_libcs)
 	}
 }
 
-Test(built, a_stripped_static_program_says_why_there_is_nothing)
+Test(allocator_built, a_stripped_static_program_says_why_there_is_nothing)
 {
 	struct allocator a;
 
@@ -313,7 +313,7 @@ Test(built, a_stripped_static_program_says_why_there_is_nothing)
 	allocator_fini(&a);
 }
 
-Test(built, operators_of_a_static_cxx_program_that_call_malloc_are_left_out)
+Test(allocator_built, operators_of_a_static_cxx_program_that_call_malloc_are_left_out)
 {
 	struct allocator a;
 
@@ -329,7 +329,7 @@ Test(built, operators_of_a_static_cxx_program_that_call_malloc_are_left_out)
 	allocator_fini(&a);
 }
 
-Test(built, a_private_function_called_free_is_not_the_one)
+Test(allocator_built, a_private_function_called_free_is_not_the_one)
 {
 	struct allocator a;
 
@@ -343,7 +343,7 @@ Test(built, a_private_function_called_free_is_not_the_one)
 	allocator_fini(&a);
 }
 
-Test(built, a_program_with_an_allocator_of_its_own_is_one)
+Test(allocator_built, a_program_with_an_allocator_of_its_own_is_one)
 {
 	struct allocator a;
 
@@ -356,7 +356,7 @@ Test(built, a_program_with_an_allocator_of_its_own_is_one)
 	allocator_fini(&a);
 }
 
-Test(built, an_allocator_that_never_frees_makes_no_account)
+Test(allocator_built, an_allocator_that_never_frees_makes_no_account)
 {
 	struct allocator a;
 
@@ -368,7 +368,7 @@ Test(built, an_allocator_that_never_frees_makes_no_account)
 
 #define OWN "static char heap[4096]; void *malloc(unsigned long n) { return heap + n; }\n"
 
-Test(built, names_of_one_function_are_one_row_with_the_best_known_name)
+Test(allocator_built, names_of_one_function_are_one_row_with_the_best_known_name)
 {
 	struct allocator a;
 
@@ -384,7 +384,7 @@ Test(built, names_of_one_function_are_one_row_with_the_best_known_name)
 }
 
 #if defined(__x86_64__)
-Test(built, a_function_that_only_jumps_to_another_is_that_other)
+Test(allocator_built, a_function_that_only_jumps_to_another_is_that_other)
 {
 	static const char *const options[] = { "gcc -O2 -shared -fPIC -fno-builtin",
 					       "gcc -O2 -shared -fPIC -fno-builtin -fcf-protection",
@@ -409,7 +409,7 @@ Test(built, a_function_that_only_jumps_to_another_is_that_other)
 }
 #endif
 
-Test(built, an_indirect_function_is_noted_and_left_out)
+Test(allocator_built, an_indirect_function_is_noted_and_left_out)
 {
 	struct allocator a;
 
@@ -423,7 +423,7 @@ Test(built, an_indirect_function_is_noted_and_left_out)
 	allocator_fini(&a);
 }
 
-Test(built, data_called_malloc_is_no_function)
+Test(allocator_built, data_called_malloc_is_no_function)
 {
 	struct allocator a;
 
@@ -432,7 +432,7 @@ Test(built, data_called_malloc_is_no_function)
 	allocator_fini(&a);
 }
 
-Test(built, offsets_are_of_the_file_and_not_addresses)
+Test(allocator_built, offsets_are_of_the_file_and_not_addresses)
 {
 	const struct allocator_function *f;
 	unsigned char code[4], truth[] = { 0xb8, 0x78, 0x56, 0x34 }; /* mov $0x12345678,%eax */
@@ -455,7 +455,7 @@ Test(built, offsets_are_of_the_file_and_not_addresses)
 	allocator_fini(&a);
 }
 
-Test(built, go_code_is_recognised_by_its_sections)
+Test(allocator_built, go_code_is_recognised_by_its_sections)
 {
 	struct allocator a;
 
@@ -508,7 +508,7 @@ Test(allocator, what_is_no_elf_file_is_refused)
 	expect_refused("\177ELF", 4, ALLOCATOR_NOT_ELF);
 }
 
-Test(built, programs_of_other_machines_are_refused)
+Test(allocator_built, programs_of_other_machines_are_refused)
 {
 	struct allocator a;
 	char path[128], *bytes;
@@ -539,7 +539,7 @@ static void expect_survives(const void *bytes, size_t len)
 	close(fd);
 }
 
-Test(built, a_file_cut_short_anywhere_is_survived)
+Test(allocator_built, a_file_cut_short_anywhere_is_survived)
 {
 	struct allocator a;
 	char path[128], *bytes;
@@ -554,7 +554,7 @@ Test(built, a_file_cut_short_anywhere_is_survived)
 	free(bytes);
 }
 
-Test(built, a_file_with_any_byte_of_its_tables_changed_is_survived)
+Test(allocator_built, a_file_with_any_byte_of_its_tables_changed_is_survived)
 {
 	struct allocator a;
 	char path[128], *bytes;

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+#include "capture/names.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "capture/modules.h"
+#include "capture/spaces.h"
+#include "capture/symbols.h"
+
+struct frames {
+	struct names_frame *list;
+	size_t cnt, cap;
+};
+
+static struct names_frame *frame_add(struct frames *f)
+{
+	if (f->cnt == f->cap) {
+		size_t cap = f->cap ? 2 * f->cap : 32;
+		struct names_frame *grown = realloc(f->list, cap * sizeof(*grown));
+
+		if (!grown)
+			return NULL;
+		f->list = grown;
+		f->cap = cap;
+	}
+	f->list[f->cnt] = (struct names_frame){};
+	return &f->list[f->cnt++];
+}
+
+static int add_named(struct frames *f, struct symbols *symbols, const struct module_range *range,
+		     pid_t pid, uint64_t address)
+{
+	const struct symbol_frame *found;
+	int cnt;
+
+	cnt = symbols_resolve(symbols, &range->module->id, pid, module_file_offset(range, address),
+			      &found);
+	for (int i = 0; i < cnt; i++) {
+		struct names_frame *out = frame_add(f);
+
+		if (!out)
+			return -ENOMEM;
+		*out = (struct names_frame){
+			.address = address,
+			.symbol = found[i].symbol,
+			.module = range->module->id.path,
+			.file = found[i].file,
+			.offset = found[i].address,
+			.line = found[i].line,
+			.inlined = found[i].inlined,
+		};
+	}
+	return cnt < 0 ? cnt : 0;
+}
+
+int names_of_stack(struct symbols *symbols, const struct space *space, pid_t pid,
+		   const uint64_t *pcs, uint32_t cnt, struct names_frame **frames)
+{
+	const struct modules *modules = space ? space_modules(space) : NULL;
+	struct frames f = {};
+	int err = 0;
+
+	for (uint32_t i = 0; i < cnt && !err; i++) {
+		uint64_t address = pcs[i] - 1; /* inside the call, not after it */
+		const struct module_range *range = modules ? modules_find(modules, address) : NULL;
+		struct names_frame *out;
+
+		if (range) {
+			err = add_named(&f, symbols, range, pid, address);
+			continue;
+		}
+		if (i && modules && modules->cnt)
+			break;
+		out = frame_add(&f);
+		if (!out) {
+			err = -ENOMEM;
+			break;
+		}
+		out->address = out->offset = address;
+	}
+	if (err) {
+		free(f.list);
+		return err;
+	}
+	*frames = f.list;
+	return f.cnt;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * symbol_file.h - one ELF file and its debug information, asked for what is at an address.
+ *
+ * Uncached; symbols.h is what others use. Debug information is looked for in the file, by build id
+ * below /usr/lib/debug, and beside the file; never on the network. Whatever a hostile file makes
+ * libdw say, the answer is at worst "unknown".
+ */
+#ifndef CAPTURE_SYMBOL_FILE_H
+#define CAPTURE_SYMBOL_FILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "capture/symbols.h"
+
+struct symbol_file;
+
+#define SYMBOL_FRAMES_MAX 32 /* inlined functions at one address, and the real one */
+
+/*
+ * Opens what fd names (the fd stays the caller's); path is where it is, for finding what is
+ * beside. 0; -ENOEXEC when it is no ELF file of this machine; -ESTALE when its build id is another
+ * than the one given (len 0: any will do); -ENOMEM.
+ */
+int symbol_file_open(struct symbol_file **file, int fd, const char *path, const uint8_t *build_id,
+		     size_t build_id_len);
+void symbol_file_close(struct symbol_file *file); /* takes NULL */
+
+/*
+ * Frames at a file offset, as symbols_resolve() says, into frames (SYMBOL_FRAMES_MAX of them) with
+ * strings in arena. Returns the count, at least 1, or -ENOMEM.
+ */
+int symbol_file_resolve(struct symbol_file *file, uint64_t file_offset, struct arena *arena,
+			struct symbol_frame *frames);
+
+#endif

@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: MIT
+/* expect.c - figures of a report against each other, and against the truth. */
+#include "expect.h"
+
+#include <string.h>
+
+/* ---- reading ------------------------------------------------------------------------------------ */
+
+json_t *member(const json_t *object, const char *name)
+{
+	size_t len = strcspn(name, ".");
+	const char *first = text_of("%.*s", (int)len, name);
+	json_t *value = json_object_get(object, first);
+
+	if (!value)
+		fatal("the report has no \"%s\"", name);
+	return name[len] ? member(value, name + len + 1) : value;
+}
+
+long long figure(const json_t *object, const char *name)
+{
+	json_t *value = member(object, name);
+
+	if (!json_is_integer(value))
+		fatal("\"%s\" is no integer", name);
+	return json_integer_value(value);
+}
+
+json_t *row_of_pid(const json_t *report, long long pid, size_t n)
+{
+	json_t *row, *rows = member(report, "processes");
+	long long above = -1;
+
+	/* by id, whatever order the rows have */
+	for (;;) {
+		json_t *best = NULL;
+		size_t i;
+
+		json_array_foreach(rows, i, row)
+		{
+			if (figure(row, "pid") != pid || figure(row, "id") <= above)
+				continue;
+			if (!best || figure(row, "id") < figure(best, "id"))
+				best = row;
+		}
+		if (!best || !n--)
+			return best;
+		above = figure(best, "id");
+	}
+}
+
+json_t *row_of_id(const json_t *report, long long id)
+{
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(member(report, "processes"), i, row)
+	{
+		if (figure(row, "id") == id)
+			return row;
+	}
+	return NULL;
+}
+
+size_t row_cnt(const json_t *report)
+{
+	return json_array_size(member(report, "processes"));
+}
+
+json_t *only_row(const json_t *report)
+{
+	if (row_cnt(report) != 1)
+		fatal("expected one process, the report has %zu", row_cnt(report));
+	return json_array_get(member(report, "processes"), 0);
+}
+
+/* ---- a report by itself ------------------------------------------------------------------------ */
+
+static void expect_same(const char *what, const char *of, long long got, long long wanted)
+{
+	cr_expect_eq(got, wanted, "%s of %s: %lld, should be %lld", what, of, got, wanted);
+}
+
+static long long sum_of_sites(const json_t *report, long long id, const char *name)
+{
+	long long sum = 0;
+	json_t *site;
+	size_t i;
+
+	json_array_foreach(member(report, "sites"), i, site)
+	{
+		if (figure(site, "process") == id)
+			sum += figure(site, name);
+	}
+	return sum;
+}
+
+static void expect_row_consistent(const json_t *report, const json_t *row)
+{
+	long long id = figure(row, "id");
+	const char *of = text_of("process %lld (%s)", figure(row, "pid"),
+				 json_string_value(member(row, "comm")));
+
+	expect_same("live_blocks against allocs - frees", of, figure(row, "live_blocks"),
+		    figure(row, "allocs") - figure(row, "frees"));
+	expect_same("live_bytes against alloc_bytes - freed_bytes", of, figure(row, "live_bytes"),
+		    figure(row, "alloc_bytes") - figure(row, "freed_bytes"));
+	cr_expect_geq(figure(row, "live_bytes"), 0);
+	cr_expect_geq(figure(row, "peak_bytes"), figure(row, "live_bytes"), "peak of %s below live",
+		      of);
+	expect_same("sites' live_blocks", of, sum_of_sites(report, id, "live_blocks"),
+		    figure(row, "live_blocks"));
+	expect_same("sites' live_bytes", of, sum_of_sites(report, id, "live_bytes"),
+		    figure(row, "live_bytes"));
+	expect_same("sites' alloc_blocks", of, sum_of_sites(report, id, "alloc_blocks"),
+		    figure(row, "allocs"));
+	expect_same("sites' alloc_bytes", of, sum_of_sites(report, id, "alloc_bytes"),
+		    figure(row, "alloc_bytes"));
+	expect_same("sites' bytes_at_peak and the unattributed", of,
+		    sum_of_sites(report, id, "bytes_at_peak") +
+			    figure(row, "peak_unattributed_bytes"),
+		    figure(row, "peak_bytes"));
+}
+
+static void expect_totals(const json_t *report)
+{
+	static const char *const summed[] = {
+		"allocs",      "frees",	     "reallocs",      "alloc_bytes",   "freed_bytes",
+		"live_blocks", "live_bytes", "failed_allocs", "unknown_frees", "inherited_frees",
+	};
+
+	for (size_t i = 0; i < sizeof(summed) / sizeof(summed[0]); i++) {
+		long long sum = 0;
+		json_t *row;
+		size_t n;
+
+		json_array_foreach(member(report, "processes"), n, row)
+		{
+			sum += figure(row, summed[i]);
+		}
+		expect_same(summed[i], "totals against the rows",
+			    figure(member(report, "totals"), summed[i]), sum);
+	}
+	if (row_cnt(report) == 1)
+		expect_same("peak_bytes", "totals against the only row",
+			    figure(report, "totals.peak_bytes"),
+			    figure(only_row(report), "peak_bytes"));
+}
+
+static void expect_site_sane(const json_t *report, const json_t *site)
+{
+	cr_expect_not_null(row_of_id(report, figure(site, "process")), "site of no process");
+	cr_expect_geq(figure(site, "peak_bytes"), figure(site, "live_bytes"));
+	cr_expect_geq(figure(site, "peak_bytes"), figure(site, "bytes_at_peak"));
+	cr_expect_geq(figure(site, "alloc_blocks"), figure(site, "live_blocks"));
+	cr_expect_geq(figure(site, "alloc_bytes"), figure(site, "peak_bytes"));
+}
+
+void expect_consistent(const json_t *report)
+{
+	const char *name;
+	json_t *item;
+	size_t i;
+
+	cr_expect_str_eq(json_string_value(member(report, "schema")), "memtrace.report/1");
+	json_object_foreach(member(report, "losses"), name, item)
+	{
+		expect_same(name, "losses", json_integer_value(item), 0);
+	}
+	expect_same("total", "losses", figure(report, "losses.total"), 0);
+	json_array_foreach(member(report, "processes"), i, item)
+	{
+		expect_row_consistent(report, item);
+	}
+	json_array_foreach(member(report, "sites"), i, item)
+	{
+		expect_site_sane(report, item);
+	}
+	expect_totals(report);
+}
+
+/* ---- against the truth -------------------------------------------------------------------------- */
+
+static bool preloads(const char *const *env)
+{
+	for (; env && *env; env++)
+		if (!strncmp(*env, "LD_PRELOAD=", 11))
+			return true;
+	return false;
+}
+
+static void add_usage(struct usage *sum, struct usage more)
+{
+	sum->allocs += more.allocs;
+	sum->frees += more.frees;
+	sum->alloc_bytes += more.alloc_bytes;
+}
+
+/* What libraries allocated for themselves, as valgrind saw it in programs that do nothing else. The
+ * frees among it are of equal blocks. */
+static struct usage library_usage(const json_t *truth, enum way way, const char *const *env)
+{
+	long long threads = figure(truth, "threads");
+	struct usage usage = { 0 };
+
+	if (threads)
+		add_usage(&usage, valgrind_usage(LIST(target_path("thread_base"),
+						      text_of("%lld", threads)),
+						 NULL, NULL));
+	if (way != LAUNCHED)
+		return usage; /* it was there before */
+	if (json_is_true(member(truth, "cxx")))
+		add_usage(&usage, valgrind_usage(LIST(target_path("cxx_empty")), NULL, NULL));
+	if (preloads(env))
+		add_usage(&usage, valgrind_usage(LIST(target_path("empty")), env, NULL));
+	return usage;
+}
+
+void expect_row(const json_t *row, const json_t *truth, enum way way, const char *const *env)
+{
+	static const char *const equal[] = { "reallocs", "failed_allocs", "inherited_frees" };
+	struct usage library = library_usage(truth, way, env);
+	long long freed = library.allocs ? library.alloc_bytes / library.allocs * library.frees : 0;
+	long long live = library.alloc_bytes - freed, blocks = library.allocs - library.frees;
+	const char *of = text_of("process %lld", figure(row, "pid"));
+
+	expect_same("allocs", of, figure(row, "allocs"), figure(truth, "allocs") + library.allocs);
+	expect_same("frees", of, figure(row, "frees"), figure(truth, "frees") + library.frees);
+	expect_same("alloc_bytes", of, figure(row, "alloc_bytes"),
+		    figure(truth, "alloc_bytes") + library.alloc_bytes);
+	expect_same("freed_bytes", of, figure(row, "freed_bytes"),
+		    figure(truth, "freed_bytes") + freed);
+	expect_same("live_blocks", of, figure(row, "live_blocks"),
+		    figure(truth, "live_blocks") + blocks);
+	expect_same("live_bytes", of, figure(row, "live_bytes"),
+		    figure(truth, "live_bytes") + live);
+	for (size_t i = 0; i < sizeof(equal) / sizeof(equal[0]); i++)
+		expect_same(equal[i], of, figure(row, equal[i]), figure(truth, equal[i]));
+	cr_expect_leq(figure(row, "unknown_frees"), figure(truth, "unknown_frees_max"),
+		      "unknown_frees of %s: %lld, at most %lld can be", of,
+		      figure(row, "unknown_frees"), figure(truth, "unknown_frees_max"));
+	if (json_is_null(member(truth, "peak_bytes")))
+		return;
+	expect_same("peak_bytes", of, figure(row, "peak_bytes"),
+		    figure(truth, "peak_bytes") + live);
+	expect_same("peak_blocks", of, figure(row, "peak_blocks"),
+		    figure(truth, "peak_blocks") + blocks);
+	expect_same("peak_unattributed_bytes", of, figure(row, "peak_unattributed_bytes"), 0);
+}
+
+/* How many lines of the same pid stand before this one. */
+static size_t nth_of_pid(const json_t *truths, size_t line)
+{
+	long long pid = figure(json_array_get(truths, line), "pid");
+	size_t n = 0;
+
+	for (size_t i = 0; i < line; i++)
+		if (figure(json_array_get(truths, i), "pid") == pid)
+			n++;
+	return n;
+}
+
+void expect_exact(const struct trace *trace)
+{
+	json_t *truth;
+	size_t i;
+
+	expect_consistent(trace->report);
+	cr_expect_gt(json_array_size(trace->truths), 0, "the target wrote no truth");
+	json_array_foreach(trace->truths, i, truth)
+	{
+		size_t n = nth_of_pid(trace->truths, i);
+		json_t *row = row_of_pid(trace->report, figure(truth, "pid"), n);
+
+		if (!row) {
+			cr_expect(false, "no row for account %zu of pid %lld", n,
+				  figure(truth, "pid"));
+			continue;
+		}
+		expect_row(row, truth, trace->way, trace->env);
+	}
+	cr_expect_eq(row_cnt(trace->report), json_array_size(trace->truths),
+		     "%zu rows for %zu accounts", row_cnt(trace->report),
+		     json_array_size(trace->truths));
+}
+
+void expect_target_exact(enum way way, const char *const *argv)
+{
+	struct trace trace;
+
+	trace_run(&trace, &(struct trace_request){ .way = way, .argv = argv });
+	expect_exit(trace.memtrace, 0);
+	cr_expect_eq(trace.target_status, 0, "the target ended with wait status 0x%x",
+		     trace.target_status);
+	expect_exact(&trace);
+}
+
+/* ---- sites --------------------------------------------------------------------------------------- */
+
+const char *site_function(const json_t *site)
+{
+	json_t *frame;
+	size_t i;
+
+	json_array_foreach(member(site, "stack"), i, frame)
+	{
+		if (!json_is_true(member(frame, "inlined")))
+			return json_string_value(member(frame, "symbol"));
+	}
+	return NULL;
+}
+
+json_t *site_of(const json_t *report, const json_t *row, const char *function)
+{
+	json_t *site;
+	size_t i;
+
+	json_array_foreach(member(report, "sites"), i, site)
+	{
+		const char *leaf = site_function(site);
+
+		if (figure(site, "process") == figure(row, "id") && leaf && !strcmp(leaf, function))
+			return site;
+	}
+	return NULL;
+}
+
+void expect_sites(const json_t *report, const json_t *row, const json_t *truth)
+{
+	static const char *const names[] = { "live_blocks", "live_bytes", "alloc_blocks",
+					     "alloc_bytes", "peak_bytes" };
+	json_t *expected;
+	size_t i;
+
+	json_array_foreach(member(truth, "sites"), i, expected)
+	{
+		const char *function = json_string_value(member(expected, "function"));
+		json_t *site = site_of(report, row, function);
+
+		if (!site) {
+			cr_expect(false, "no site in %s", function);
+			continue;
+		}
+		for (size_t n = 0; n < sizeof(names) / sizeof(names[0]); n++)
+			expect_same(names[n], function, figure(site, names[n]),
+				    figure(expected, names[n]));
+	}
+}
+
+/* ---- messages ------------------------------------------------------------------------------------ */
+
+void expect_one_line(struct child *memtrace, const char *const *words)
+{
+	const char *err = file_text(memtrace->err), *end = strchr(err, '\n');
+
+	cr_expect(end && !end[1], "expected exactly one line on stderr, got:\n%s", err);
+	cr_expect(!strncmp(err, "memtrace: ", 10), "stderr does not begin with our name: %s", err);
+	for (; words && *words; words++)
+		cr_expect(strstr(err, *words), "\"%s\" is missing in: %s", *words, err);
+}
+
+void expect_stderr_has(struct child *memtrace, const char *word)
+{
+	const char *err = file_text(memtrace->err);
+
+	cr_expect(strstr(err, word), "\"%s\" is missing in:\n%s", word, err);
+}

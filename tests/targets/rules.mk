@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: MIT
+# What is special about building the targets. Everything else: one source file, one program.
+
+TARGET_CFLAGS_cxx_new := -std=c++17 -fno-builtin
+TARGET_CFLAGS_cxx_throw := -std=c++17
+TARGET_CFLAGS_cxx_bad_alloc := -std=c++17
+TARGET_CFLAGS_cxx_containers := -std=c++17
+TARGET_CFLAGS_nest_own := -fno-builtin
+TARGET_CFLAGS_jump_own := -fno-builtin
+TARGET_CFLAGS_static_glibc := -static
+TARGET_CFLAGS_stripped := -static -s
+
+# The same sources with musl, where it is installed; tests that want them say SKIP otherwise.
+ifneq ($(shell command -v musl-gcc 2>/dev/null),)
+TARGETS_EXTRA += $(BUILD)/tests/targets/static_musl $(BUILD)/tests/targets/static_musl_mix \
+	$(BUILD)/tests/targets/static_musl_spawn
+
+$(BUILD)/tests/targets/static_musl: tests/targets/family.c
+$(BUILD)/tests/targets/static_musl_mix: tests/targets/mix.c
+$(BUILD)/tests/targets/static_musl_spawn: tests/targets/spawn.c
+$(BUILD)/tests/targets/static_musl $(BUILD)/tests/targets/static_musl_mix \
+$(BUILD)/tests/targets/static_musl_spawn: $(wildcard tests/targets/*.h)
+	$(say) TARGET $@
+	@mkdir -p $(@D)
+	$(Q)musl-gcc -static -O1 -g -fno-omit-frame-pointer -o $@ $(filter %.c,$^)
+endif

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+/* tree_limit.c [children [mib]] - children that each stay below a limit which they pass together.
+ * All are live at once: each waits until the last has allocated. */
+#include "truth.h"
+
+#include <sys/wait.h>
+
+static void child(int report, int wait, long mib)
+{
+	t_forked();
+	for (long i = 0; i < mib; i++)
+		t_malloc(1ul << 20);
+	t_write();
+	if (write(report, "", 1) != 1)
+		_exit(1);
+	t_wait(wait);
+	_exit(0);
+}
+
+int main(int argc, char **argv)
+{
+	long children = t_arg(argc, argv, 1, 3), mib = t_arg(argc, argv, 2, 10);
+	int report[2], wait[2];
+	char byte;
+
+	t_begin();
+	if (pipe(report) || pipe(wait))
+		t_die("tree_limit: no pipe\n");
+	for (long i = 0; i < children; i++) {
+		pid_t pid = fork();
+
+		if (!pid) {
+			close(wait[1]);
+			child(report[1], wait[0], mib);
+		}
+		if (read(report[0], &byte, 1) != 1)
+			t_die("tree_limit: a child is gone\n");
+	}
+	close(wait[1]);
+	while (waitpid(-1, NULL, 0) > 0)
+		;
+	t_finish();
+	return 0;
+}
