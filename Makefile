@@ -158,7 +158,7 @@ $(BUILD)/tests/targets/%: tests/targets/%.cc $(wildcard tests/targets/*.h)
 	$(Q)$(or $(TARGET_CXX_$*),$(CXX)) -O1 -g -fno-omit-frame-pointer -pthread -Iinclude $(TARGET_CFLAGS_$*) -o $@ $< $(TARGET_LDLIBS_$*)
 
 # Benchmark programs.
-BENCH := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
+BENCH := $(patsubst bench/%.c,$(BUILD)/bench/%,$(filter-out %.bpf.c,$(wildcard bench/*.c)))
 bench-programs: $(BENCH) $(BUILD)/bench/floor.bpf.o
 $(BUILD)/bench/floor.bpf.o: bench/floor.bpf.c vmlinux/vmlinux.h
 	$(say) BPF $@

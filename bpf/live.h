@@ -2,15 +2,15 @@
 /*
  * live.h - the live table: (account, address) -> size, site, time of birth.
  *
- * Two-choice buckets of 16 slots in segments that double; inserts go to the newest segment, then
- * to older ones, then to the spill hash. Nothing ever moves: a block stays where it was put, so a
+ * Two-choice buckets of 16 slots in generations that double; inserts go to the newest generation,
+ * then to older ones, then to the spill hash. Nothing ever moves: a block stays where it was put, so a
  * free that looks at the same places finds it without a lock. Both homes are chosen by hash, so an
  * empty slot never ends a search.
  */
 #ifndef MEMTRACE_BPF_LIVE_H
 #define MEMTRACE_BPF_LIVE_H
 
-#define LIVE_CROWDED 12 /* first free slot this late in both homes: ask for a segment */
+#define LIVE_CROWDED 12 /* first free slot this late in both homes: ask for room */
 
 /* The packed key, or 0 for an address that cannot be packed. */
 static __always_inline u64 live_key(u64 addr, u32 acct)
@@ -20,31 +20,27 @@ static __always_inline u64 live_key(u64 addr, u32 acct)
 	return (addr >> MT_ADDR_SHIFT) << MT_ACCT_BITS | acct;
 }
 
-static __always_inline u32 live_home(u64 key, u32 which, u32 buckets)
+static __always_inline struct mt_bucket *live_bucket(u32 generation, u64 key, u32 which)
 {
-	u64 h = key * (which ? 0xd6e8feb86659fd93ULL : 0x9e3779b97f4a7c15ULL);
-
-	return (h >> 40) & (buckets - 1);
-}
-
-static __always_inline struct mt_bucket *live_bucket(u32 segment, u64 key, u32 which)
-{
+	u64 h = MT_LIVE_HASH(key, which);
+	u32 segment, at;
 	void *inner;
-	u32 at;
 
-	inner = bpf_map_lookup_elem(&live, &segment);
-	if (!inner || segment >= MT_LIVE_SEGMENTS)
+	if (generation >= MT_GENERATIONS)
 		return NULL;
-	at = live_home(key, which, control.live_buckets[segment]);
+	asm volatile("%0 &= %1" : "+r"(generation) : "i"(MT_GENERATIONS - 1)); /* for the verifier */
+	segment = control.live.of[generation].first +
+		  MT_HOME_SEGMENT(h, control.live.of[generation].mask);
+	inner = bpf_map_lookup_elem(&live, &segment);
+	if (!inner)
+		return NULL;
+	at = MT_HOME_BUCKET(h, MT_LIVE_SEGMENT);
 	return bpf_map_lookup_elem(inner, &at);
 }
 
-/* Slot of key in the bucket, or MT_BUCKET_SLOTS. A global function: the verifier then knows the
- * result as a number, not as 17 different paths that multiply in its callers. */
-GLOBAL int bucket_find(struct mt_bucket *b, u64 key)
+/* Slot of key in the bucket, or MT_BUCKET_SLOTS. */
+static __always_inline u32 bucket_search(const struct mt_bucket *b, u64 key)
 {
-	if (!b)
-		return MT_BUCKET_SLOTS;
 #pragma clang loop unroll(full)
 	for (u32 i = 0; i < MT_BUCKET_SLOTS; i++)
 		if (*(volatile u64 *)&b->key[i] == key)
@@ -52,43 +48,55 @@ GLOBAL int bucket_find(struct mt_bucket *b, u64 key)
 	return MT_BUCKET_SLOTS;
 }
 
+/* The same as a global function: the verifier then knows the result as a number, not as 17
+ * different paths that multiply in its callers. */
+GLOBAL int bucket_find(struct mt_bucket *b, u64 key)
+{
+	return b ? bucket_search(b, key) : MT_BUCKET_SLOTS;
+}
+
 enum live_take { LIVE_LOOK, LIVE_TAKE, LIVE_TAKE_THREADED };
 
-/* Finds the block; takes it out when take says so. Returns 1 when found. */
-GLOBAL int live_find(u64 key, struct mt_spill *out, u32 take)
+/* What is in slot i; taken out when take says so. 0 when another thread was faster. */
+static __always_inline int bucket_take(struct mt_bucket *b, u32 i, struct mt_spill *out, u32 take)
 {
-	u32 newest = control.live_segments;
+	u64 meta = b->meta[i];
+
+	out->born_ns = b->born_ns[i];
+	/* the swap decides between two threads freeing one block */
+	if (take == LIVE_TAKE_THREADED)
+		meta = __sync_lock_test_and_set(&b->meta[i], 0);
+	if (!meta)
+		return 0;
+	if (take) {
+		*(volatile u64 *)&b->meta[i] = 0;
+		*(volatile u64 *)&b->key[i] = 0;
+	}
+	out->size = meta >> MT_SITE_BITS;
+	out->site = meta & MT_SITE_MASK;
+	return 1;
+}
+
+/* Looks everywhere but in the first home of the newest generation. */
+GLOBAL int live_find_slow(u64 key, struct mt_spill *out, u32 take)
+{
+	u32 newest = control.live.cnt;
 	struct mt_spill *spilled;
 
 	if (!out)
 		return 0;
-	for (u32 n = 0; n < 2 * MT_LIVE_SEGMENTS; n++) {
-		u32 segment = newest - 1 - n / 2, i;
+	for (u32 n = 1; n < 2 * MT_GENERATIONS; n++) {
+		u32 generation = newest - 1 - n / 2, i;
 		struct mt_bucket *b;
-		u64 meta;
 
-		if (segment >= MT_LIVE_SEGMENTS)
+		if (generation >= MT_GENERATIONS)
 			break;
-		b = live_bucket(segment, key, n & 1);
+		b = live_bucket(generation, key, n & 1);
 		if (!b)
 			break;
 		i = bucket_find(b, key);
-		if (i >= MT_BUCKET_SLOTS)
-			continue;
-		out->born_ns = b->born_ns[i];
-		meta = b->meta[i];
-		/* the swap decides between two threads freeing one block */
-		if (take == LIVE_TAKE_THREADED)
-			meta = __sync_lock_test_and_set(&b->meta[i], 0);
-		if (!meta)
-			return 0;
-		if (take) {
-			*(volatile u64 *)&b->meta[i] = 0;
-			*(volatile u64 *)&b->key[i] = 0;
-		}
-		out->size = meta >> MT_SITE_BITS;
-		out->site = meta & MT_SITE_MASK;
-		return 1;
+		if (i < MT_BUCKET_SLOTS)
+			return bucket_take(b, i, out, take);
 	}
 	if (!*(volatile u64 *)&control.spilled)
 		return 0;
@@ -102,6 +110,23 @@ GLOBAL int live_find(u64 key, struct mt_spill *out, u32 take)
 		__sync_fetch_and_add(&control.spilled, -1);
 	}
 	return 1;
+}
+
+/* Finds the block; takes it out when take says so. Returns 1 when found. Most blocks are in their
+ * first home in the newest generation. */
+GLOBAL int live_find(u64 key, struct mt_spill *out, u32 take)
+{
+	struct mt_bucket *b = live_bucket(control.live.cnt - 1, key, 0);
+	u32 i;
+
+	if (!out)
+		return 0;
+	if (b) {
+		i = bucket_search(b, key);
+		if (i < MT_BUCKET_SLOTS)
+			return bucket_take(b, i, out, take);
+	}
+	return live_find_slow(key, out, take);
 }
 
 static __always_inline int live_spill(u64 key, const struct mt_spill *block)
@@ -119,20 +144,20 @@ static __always_inline u32 bucket_free(struct mt_bucket *b)
 	return bucket_find(b, 0);
 }
 
-/* Puts the block into one segment; 0 when it is in. */
-GLOBAL int segment_insert(u32 segment, u64 key, struct mt_spill *block, u32 newest)
+/* Puts the block into one generation; 0 when it is in. */
+GLOBAL int generation_insert(u32 generation, u64 key, struct mt_spill *block, u32 newest)
 {
 	if (!block)
 		return -1;
 	for (int try = 0; try < 4; try++) {
-		struct mt_bucket *a = live_bucket(segment, key, 0), *b;
+		struct mt_bucket *a = live_bucket(generation, key, 0), *b;
 		u32 i, j;
 
 		if (!a)
 			return -1;
 		i = bucket_free(a);
 		if (i >= MT_BUCKET_SLOTS / 2) {
-			b = live_bucket(segment, key, 1);
+			b = live_bucket(generation, key, 1);
 			if (!b)
 				return -1;
 			j = bucket_free(b);
@@ -154,25 +179,45 @@ GLOBAL int segment_insert(u32 segment, u64 key, struct mt_spill *block, u32 newe
 	return -1;
 }
 
+/* Wherever there is room; 0 or -1. */
+GLOBAL int live_insert_slow(u64 key, struct mt_spill *block)
+{
+	u32 newest = control.live.cnt;
+
+	if (!block)
+		return -1;
+	for (u32 n = 0; n < MT_GENERATIONS; n++) {
+		u32 generation = newest - 1 - n;
+
+		if (generation >= MT_GENERATIONS)
+			break;
+		if (!generation_insert(generation, key, block, !n))
+			return 0;
+	}
+	return live_spill(key, block);
+}
+
 /* Puts a block in; 0 or -1 when there was no room anywhere (the caller counts the loss).
  * meta 0 means "being written", so a block of 0 bytes without a site spills, like a huge one. */
 GLOBAL int live_insert(u64 key, struct mt_spill *block)
 {
-	u32 newest = control.live_segments;
+	struct mt_bucket *b;
+	u32 i;
 
 	if (!block)
 		return -1;
 	if (block->size > MT_SIZE_MAX || !(block->size | block->site))
 		return live_spill(key, block);
-	for (u32 n = 0; n < MT_LIVE_SEGMENTS; n++) {
-		u32 segment = newest - 1 - n;
-
-		if (segment >= MT_LIVE_SEGMENTS)
-			break;
-		if (!segment_insert(segment, key, block, !n))
+	b = live_bucket(control.live.cnt - 1, key, 0);
+	if (b) {
+		i = bucket_search(b, 0);
+		if (i < MT_BUCKET_SLOTS / 2 && !__sync_val_compare_and_swap(&b->key[i], 0, key)) {
+			b->born_ns[i] = block->born_ns;
+			*(volatile u64 *)&b->meta[i] = block->size << MT_SITE_BITS | block->site;
 			return 0;
+		}
 	}
-	return live_spill(key, block);
+	return live_insert_slow(key, block);
 }
 
 #endif

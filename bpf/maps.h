@@ -13,12 +13,15 @@
  * result into callers: the verifier would not know it and refuse their missing checks. */
 #define GLOBAL __attribute__((noinline, weak))
 
-#ifndef BPF_F_INNER_MAP
-#define BPF_F_INNER_MAP (1U << 12)
-#endif
-
 /* What a thread is doing inside the allocator, and its scratch. In task storage because a probe
  * can be preempted by another task's probe on the same CPU. */
+#define MT_RECENT 32
+
+/* A copied piece of a stack. */
+struct mt_window {
+	__u64 words[MT_WINDOW_BYTES / 8 + 1];
+};
+
 struct mt_task {
 	__u32 epoch; /* of control when acct was looked up */
 	__u32 acct;
@@ -30,12 +33,32 @@ struct mt_task {
 	__u64 size;
 	__u64 arg;	     /* old block, or where posix_memalign puts its result */
 	struct mt_spill old; /* realloc: the block taken out; born_ns 0: there was none */
+	/* sites met lately, by hash: saves the walk through the index, not the comparison of frames */
+	struct {
+		__u64 hash;
+		__u64 site;
+	} recent[MT_RECENT];
 	__u64 hash; /* of the stack below */
 	__u32 frame_cnt;
 	__u32 stack_end; /* enum mt_stack_end */
 	__u64 frames[MT_CHUNKS_PER_STACK_MAX * MT_CHUNK_FRAMES];
-	__u64 window[MT_WINDOW_BYTES / 8 + 1];
+	struct mt_window window; /* when the CPU's own is taken */
 };
+
+/* A window for the program that runs on this CPU now: cheaper to copy into than task storage, whose
+ * slab objects the kernel checks on every copy. busy is taken by an exchange, because a program can
+ * be preempted; then the next one uses its task's. */
+struct mt_scratch {
+	__u64 busy;
+	struct mt_window window;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct mt_scratch);
+} scratches SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
@@ -87,8 +110,8 @@ struct {
 
 struct live_segment {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
-	__uint(max_entries, MT_LIVE_BASE_BUCKETS);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, MT_LIVE_SEGMENT);
 	__type(key, __u32);
 	__type(value, struct mt_bucket);
 } live_first SEC(".maps");
@@ -102,8 +125,8 @@ struct {
 
 struct index_segment {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
-	__uint(max_entries, MT_INDEX_BASE_BUCKETS);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, MT_INDEX_SEGMENT);
 	__type(key, __u32);
 	__type(value, struct mt_index_bucket);
 } index_first SEC(".maps");

@@ -11,15 +11,21 @@
 #define INDEX_CROWDED 12
 #define INDEX_TAG_MASK (~MT_SITE_MASK)
 
-static __always_inline struct mt_index_bucket *index_bucket(u32 segment, u64 hash, u32 which)
+static __always_inline struct mt_index_bucket *index_bucket(u32 generation, u64 hash, u32 which)
 {
+	u64 h = MT_INDEX_HASH(hash, which);
+	u32 segment, at;
 	void *inner;
-	u32 at;
 
-	inner = bpf_map_lookup_elem(&site_index, &segment);
-	if (!inner || segment >= MT_INDEX_SEGMENTS)
+	if (generation >= MT_GENERATIONS)
 		return NULL;
-	at = (which ? hash : hash >> 10) & (control.index_buckets[segment] - 1);
+	asm volatile("%0 &= %1" : "+r"(generation) : "i"(MT_GENERATIONS - 1)); /* for the verifier */
+	segment = control.index.of[generation].first +
+		  MT_HOME_SEGMENT(h, control.index.of[generation].mask);
+	inner = bpf_map_lookup_elem(&site_index, &segment);
+	if (!inner)
+		return NULL;
+	at = MT_HOME_BUCKET(h, MT_INDEX_SEGMENT);
 	return bpf_map_lookup_elem(inner, &at);
 }
 
@@ -140,20 +146,20 @@ GLOBAL int index_room(struct mt_index_bucket *b)
 	return MT_BUCKET_SLOTS;
 }
 
-/* Finds a stack among all segments' homes; 0 when it is new. */
+/* Finds a stack among all its homes; 0 when it is new. */
 GLOBAL int site_find(struct mt_task *t, u32 acct, u32 frame_cnt, u64 hash)
 {
-	u32 newest = control.index_segments;
+	u32 newest = control.index.cnt;
 
 	if (!t)
 		return 0;
-	for (u32 n = 0; n < 2 * MT_INDEX_SEGMENTS; n++) {
-		u32 segment = newest - 1 - n / 2, site;
+	for (u32 n = 0; n < 2 * MT_GENERATIONS; n++) {
+		u32 generation = newest - 1 - n / 2, site;
 		struct mt_index_bucket *b;
 
-		if (segment >= MT_INDEX_SEGMENTS)
+		if (generation >= MT_GENERATIONS)
 			break;
-		b = index_bucket(segment, hash, n & 1);
+		b = index_bucket(generation, hash, n & 1);
 		if (!b)
 			break;
 		site = index_lookup(b, t, acct, frame_cnt, hash);
@@ -187,21 +193,21 @@ GLOBAL int index_enter(struct mt_index_bucket *b, struct mt_task *t, u32 acct, u
 	return 0;
 }
 
-/* Publishes a site in the newest segment that has room. */
+/* Publishes a site in the newest generation that has room. */
 GLOBAL int site_publish(struct mt_task *t, u32 acct, u32 frame_cnt, u64 hash, u32 site)
 {
 	u64 entry = (hash & INDEX_TAG_MASK) | (site & MT_SITE_MASK);
-	u32 newest = control.index_segments;
+	u32 newest = control.index.cnt;
 
 	if (!t)
 		return 0;
-	for (u32 n = 0; n < 2 * MT_INDEX_SEGMENTS; n++) {
-		u32 segment = newest - 1 - n / 2, in;
+	for (u32 n = 0; n < 2 * MT_GENERATIONS; n++) {
+		u32 generation = newest - 1 - n / 2, in;
 		struct mt_index_bucket *b;
 
-		if (segment >= MT_INDEX_SEGMENTS)
+		if (generation >= MT_GENERATIONS)
 			break;
-		b = index_bucket(segment, hash, n & 1);
+		b = index_bucket(generation, hash, n & 1);
 		if (!b)
 			break;
 		in = index_enter(b, t, acct, frame_cnt, entry);
@@ -212,20 +218,14 @@ GLOBAL int site_publish(struct mt_task *t, u32 acct, u32 frame_cnt, u64 hash, u3
 	return site; /* not found again: a second site with these frames; user space merges them */
 }
 
-/* The site of the stack in t, or 0 (counted). */
-static __always_inline u32 site_intern(struct mt_task *t, u32 acct)
+/* The site of the stack in t, the long way; 0 when there was no room (counted). */
+GLOBAL int site_intern_slow(struct mt_task *t, u32 acct, u64 hash)
 {
-	u64 hash = (t->hash ^ acct) * HASH_PRIME;
-	u32 n = t->frame_cnt, site;
+	u32 n, site;
 
-	hash ^= hash >> 32;
-#pragma clang loop unroll(full)
-	for (u32 i = 0; i < MT_CHUNK_FRAMES - 1; i++) {
-		u32 at = n + i;
-
-		if (at < MT_CHUNKS_PER_STACK_MAX * MT_CHUNK_FRAMES)
-			t->frames[at] = 0;
-	}
+	if (!t)
+		return 0;
+	n = t->frame_cnt;
 	site = site_find(t, acct, n, hash);
 	if (site)
 		return site;
@@ -236,6 +236,29 @@ static __always_inline u32 site_intern(struct mt_task *t, u32 acct)
 		return 0;
 	}
 	return site_publish(t, acct, n, hash, site);
+}
+
+/* The site of the stack in t, or 0. */
+static __always_inline u32 site_intern(struct mt_task *t, u32 acct)
+{
+	u64 hash = (t->hash ^ acct) * HASH_PRIME;
+	u32 n = t->frame_cnt, site, at;
+
+	hash ^= hash >> 32;
+#pragma clang loop unroll(full)
+	for (u32 i = 0; i < MT_CHUNK_FRAMES - 1; i++) {
+		at = n + i;
+		if (at < MT_CHUNKS_PER_STACK_MAX * MT_CHUNK_FRAMES)
+			t->frames[at] = 0;
+	}
+	at = (hash >> 48) % MT_RECENT;
+	site = t->recent[at].site;
+	if (site && t->recent[at].hash == hash && site_matches(t, site, acct, n))
+		return site;
+	site = site_intern_slow(t, acct, hash);
+	t->recent[at].hash = hash;
+	t->recent[at].site = site;
+	return site & MT_SITE_MASK;
 }
 
 #endif

@@ -18,18 +18,18 @@
 #define HASH_MIX(hash, word) (((hash) ^ (word) ^ (hash) >> 29) * HASH_PRIME)
 
 /* Copies a window that starts at addr; its length, or 0 when not even one frame could be read. The
- * top of a stack may end before the window does: then what is left of the page is enough. */
-GLOBAL int window_read(struct mt_task *t, u64 addr)
+ * top of a stack can end before a window does: then what is left of the page is enough. */
+GLOBAL int window_read(struct mt_window *window, u64 addr)
 {
 	u32 left = PAGE_BYTES - (addr & (PAGE_BYTES - 1));
 
-	if (!t)
+	if (!window)
 		return 0;
-	if (!bpf_probe_read_user(t->window, MT_WINDOW_BYTES, (void *)addr))
+	if (!bpf_probe_read_user(window->words, MT_WINDOW_BYTES, (void *)addr))
 		return MT_WINDOW_BYTES;
 	if (left >= MT_WINDOW_BYTES || left < 16)
 		return 0;
-	if (bpf_probe_read_user(t->window, left & (MT_WINDOW_BYTES - 1), (void *)addr))
+	if (bpf_probe_read_user(window->words, left & (MT_WINDOW_BYTES - 1), (void *)addr))
 		return 0;
 	return left;
 }
@@ -39,14 +39,14 @@ static __always_inline bool address_is_user(u64 addr)
 	return addr >= ADDRESS_MIN && addr < 1ULL << 47;
 }
 
-/* Walks the frame-pointer chain from fp; the first frame, pc, is given. Fills t->frames, t->frame_cnt, t->hash; returns why the stack ended. */
-GLOBAL int stack_walk(struct mt_task *t, u64 pc, u64 sp, u64 fp)
+/* Walks the frame-pointer chain from fp; the first frame, pc, is given. Fills t->frames,
+ * t->frame_cnt, t->hash; returns why the stack ended. */
+static __always_inline u32 stack_walk(struct mt_task *t, struct mt_window *window, u64 pc, u64 sp,
+				      u64 fp)
 {
 	u32 depth = control.stack_depth, have = 0, n, end = MT_END_DEPTH;
 	u64 base = 0, hash = HASH_PRIME;
 
-	if (!t)
-		return MT_END_OFF;
 	t->frames[0] = pc;
 	hash = HASH_MIX(hash, pc);
 	n = 1;
@@ -58,7 +58,7 @@ GLOBAL int stack_walk(struct mt_task *t, u64 pc, u64 sp, u64 fp)
 		u64 off = fp - base, step, next, ret;
 
 		if (off + 16 > have) {
-			have = window_read(t, fp);
+			have = window_read(window, fp);
 			if (!have) {
 				end = MT_END_READ_FAULT;
 				break;
@@ -68,8 +68,8 @@ GLOBAL int stack_walk(struct mt_task *t, u64 pc, u64 sp, u64 fp)
 		}
 		/* a bound the verifier sees right where it counts; off is in the window already */
 		asm volatile("%0 &= %1" : "+r"(off) : "i"((MT_WINDOW_BYTES - 1) & ~7));
-		next = *(u64 *)((void *)t->window + off);
-		ret = *(u64 *)((void *)t->window + off + 8);
+		next = *(u64 *)((void *)window->words + off);
+		ret = *(u64 *)((void *)window->words + off + 8);
 		if (!ret) {
 			end = MT_END_COMPLETE;
 			break;
@@ -102,6 +102,27 @@ out:
 	return end;
 }
 
+/* In the task's own window: another task's program was preempted while it used the CPU's. */
+GLOBAL int stack_walk_in_task(struct mt_task *t, u64 pc, u64 sp, u64 fp)
+{
+	return t ? stack_walk(t, &t->window, pc, sp, fp) : MT_END_OFF;
+}
+
+GLOBAL int stack_walk_fp(struct mt_task *t, u64 pc, u64 sp, u64 fp)
+{
+	struct mt_scratch *scratch;
+	u32 zero = 0, end;
+
+	scratch = bpf_map_lookup_elem(&scratches, &zero);
+	if (!t || !scratch)
+		return MT_END_OFF;
+	if (scratch->busy || __sync_lock_test_and_set(&scratch->busy, 1))
+		return stack_walk_in_task(t, pc, sp, fp);
+	end = stack_walk(t, &scratch->window, pc, sp, fp);
+	*(volatile u64 *)&scratch->busy = 0;
+	return end;
+}
+
 /* Takes the current call path into t. */
 static __always_inline void stack_take(struct pt_regs *ctx, struct mt_task *t)
 {
@@ -109,7 +130,7 @@ static __always_inline void stack_take(struct pt_regs *ctx, struct mt_task *t)
 	t->hash = HASH_PRIME;
 	t->stack_end = MT_END_OFF;
 	if (control.stacks == MT_STACKS_FP)
-		stack_walk(t, PT_REGS_IP(ctx), PT_REGS_SP(ctx), PT_REGS_FP(ctx));
+		stack_walk_fp(t, PT_REGS_IP(ctx), PT_REGS_SP(ctx), PT_REGS_FP(ctx));
 }
 
 #endif

@@ -12,6 +12,12 @@
  *	 slot i    | addr>>3: 45 | acct:19 | size:44 | site:20 | time of birth |
  *	           +--------+--------+  +------+------+    +-------------+
  *
+ * Segments are all of one size (the kernel inlines look-ups then) and come in generations, each as
+ * large as all before it; a hash picks segment and bucket within a generation:
+ *
+ *	generation  0    1    2         3
+ *	segments    [0]  [1]  [2] [3]   [4] [5] [6] [7]
+ *
  * key 0 is an empty slot. A slot is taken by a compare-and-swap of key; meta is written last and
  * cleared first, so a reader that sees meta != 0 and the same key twice has seen one block.
  * Blocks that do not fit the packing (size >= 2^44) live in the spill hash.
@@ -38,10 +44,11 @@
 #define MT_CHUNK_FRAMES 15
 #define MT_CHUNKS_PER_STACK_MAX 9 /* 9 * 15 >= 127 */
 
-#define MT_LIVE_SEGMENTS 24 /* geometric: 64 Ki slots doubling */
-#define MT_LIVE_BASE_BUCKETS 4096
-#define MT_INDEX_SEGMENTS 12
-#define MT_INDEX_BASE_BUCKETS 1024
+#define MT_LIVE_SEGMENT 4096 /* buckets in one segment */
+#define MT_LIVE_SEGMENTS 4096
+#define MT_INDEX_SEGMENT 1024
+#define MT_INDEX_SEGMENTS 128
+#define MT_GENERATIONS 16
 #define MT_SITE_SEGMENT 4096 /* sites in one segment */
 #define MT_SITE_SEGMENTS 256
 #define MT_CHUNK_SEGMENT 8192 /* chunks in one segment */
@@ -266,6 +273,16 @@ struct mt_pool {
 };
 
 /* BY_PID: probes are bound to processes, so a child is unfollowed until user space attached. */
+/* Which segments each generation of a table has: mask + 1 of them, a power of two, from first on. */
+struct mt_generations {
+	__u32 cnt; /* in use, newest last */
+	__u32 pad;
+	struct {
+		__u32 first;
+		__u32 mask;
+	} of[MT_GENERATIONS];
+};
+
 enum mt_follow { MT_FOLLOW_NONE, MT_FOLLOW_INODE, MT_FOLLOW_BY_PID };
 enum mt_adopt { MT_ADOPT_NONE, MT_ADOPT_ALL, MT_ADOPT_COMM, MT_ADOPT_CGROUP };
 
@@ -284,10 +301,8 @@ struct mt_control {
 	__u32 watch_exec; /* send MT_NEWS_SEEN for exec of processes nobody traces */
 	__u64 adopt_cgroup;
 	char adopt_comm[MT_COMM_LEN];
-	__u32 live_segments; /* in use, newest last */
-	__u32 index_segments;
-	__u32 live_buckets[MT_LIVE_SEGMENTS]; /* a power of two each */
-	__u32 index_buckets[MT_INDEX_SEGMENTS];
+	struct mt_generations live;
+	struct mt_generations index;
 
 	/* written by probes, rarely */
 	struct mt_pool accts;
@@ -303,6 +318,14 @@ struct mt_control {
 	__u64 losses[MT_LOSS_CNT];
 	__u64 notices[MT_NOTICE_CNT];
 };
+
+/* Where a hash leads: to one of a generation's segments, and to a bucket of it. Each key has two homes
+ * in each generation. */
+#define MT_LIVE_HASH(key, which)                                                                   \
+	((key) * ((which) ? 0xd6e8feb86659fd93ULL : 0x9e3779b97f4a7c15ULL))
+#define MT_INDEX_HASH(hash, which) ((which) ? (hash) << 11 : (hash) << 23)
+#define MT_HOME_SEGMENT(h, mask) ((__u32)((h) >> 34) & (mask))
+#define MT_HOME_BUCKET(h, buckets) ((__u32)((h) >> 46) & ((buckets) - 1))
 
 /* Per CPU, summed by user space. */
 struct mt_percpu {

@@ -134,7 +134,7 @@ static int quiet(enum libbpf_print_level level, const char *format, va_list args
 
 static int why_not_loaded(int err, struct message *why)
 {
-	if (err == -EPERM || err == -EACCES)
+	if (err == -EPERM || geteuid())
 		return message_set(why, -EPERM,
 				   "cannot load the probes: Operation not permitted (run with sudo, or "
 				   "grant cap_bpf, cap_perfmon, cap_sys_ptrace and cap_sys_admin)");

@@ -104,6 +104,19 @@ static int add_process(const struct memtrace *s, struct memtrace_snapshot *snap,
 	return 0;
 }
 
+/* The functions that every thread's stack begins with: nothing is missing above them, although
+ * libc does not end the chain of frame pointers there. */
+static bool is_root(const char *symbol)
+{
+	static const char *const roots[] = { "_start", "__libc_start_main", "__libc_start_call_main",
+					     "start_thread", "clone", "clone3", "__clone", "__clone3" };
+
+	for (size_t i = 0; symbol && i < sizeof(roots) / sizeof(roots[0]); i++)
+		if (!strcmp(symbol, roots[i]))
+			return true;
+	return false;
+}
+
 static int add_site(struct memtrace *s, struct memtrace_snapshot *snap,
 		    const struct account_record *r, const struct site_record *site,
 		    struct space *space)
@@ -144,7 +157,7 @@ static int add_site(struct memtrace *s, struct memtrace_snapshot *snap,
 	out->aged_blocks = site->aged_blocks;
 	out->aged_bytes = site->aged_bytes;
 	out->aged_youngest_s = age(site->aged_youngest_ns, now);
-	out->stack_end = site->stack_end;
+	out->stack_end = cnt && is_root(out->frames[cnt - 1].symbol) ? MT_END_COMPLETE : site->stack_end;
 	return 0;
 }
 
@@ -340,7 +353,7 @@ static void take_limit(const struct memtrace *s, struct memtrace_snapshot *snap)
 static void take_rates(struct memtrace *s, struct memtrace_snapshot *snap, uint64_t now)
 {
 	const struct memtrace_totals *t = &snap->totals;
-	double interval = (now - s->previous_ns) / 1e9;
+	double interval = now > s->previous_ns ? (now - s->previous_ns) / 1e9 : 0;
 
 	snap->interval_s = interval;
 	if (interval > 0) {
@@ -368,15 +381,29 @@ static void take_totals(const struct memtrace *s, struct memtrace_snapshot *snap
 	snap->totals.peak_at_s = all->peak_at_ns ? since_ready(s, all->peak_at_ns) : 0;
 }
 
+/* Now; or when tracing ended, by detaching or because nothing was left to trace. */
+static uint64_t time_of_snapshot(const struct memtrace *s)
+{
+	uint64_t last = 0;
+
+	if (follow_running(s) || !s->past_cnt)
+		return s->detached ? s->detached_ns : session_now_ns();
+	for (size_t i = 0; i < s->past_cnt; i++)
+		if (s->past[i].record.acct.end_ns > last)
+			last = s->past[i].record.acct.end_ns;
+	return last;
+}
+
 int report_take(struct memtrace *s, struct memtrace_snapshot **out)
 {
 	struct memtrace_snapshot *snap = snapshot_new();
-	uint64_t now = s->detached ? s->detached_ns : session_now_ns();
 	struct timespec wall;
+	uint64_t now;
 	int err;
 
 	if (!snap)
 		return -ENOMEM;
+	now = time_of_snapshot(s);
 	snap->tool_version = memtrace_version();
 	snap->target = snapshot_intern(snap, s->target_text);
 	snap->lane = "uprobe";

@@ -18,10 +18,23 @@
 /* Names longer than this are cut: a template can have a name of megabytes. */
 #define NAME_MAX_LEN 4096
 
+/* Code ranges of all units together; a file that claims more than this has its first ones. */
+#define UNIT_RANGES_MAX (4U << 20)
+
+/* Addresses [start, end) are code of a compilation unit. */
+struct unit_range {
+	uint64_t start, end; /* in the debug file's addresses */
+	Dwarf_Die unit;
+};
+
 struct symbol_file {
 	struct elf_file elf; /* for segments only; closed after opening */
 	Dwfl *dwfl;
 	Dwfl_Module *module;
+	struct unit_range *ranges; /* sorted; made when first needed */
+	size_t range_cnt;
+	bool has_ranges;
+	Dwarf_Addr bias; /* of ranges against the file's addresses */
 };
 
 /* ---- separate debug files ------------------------------------------------------------------------- */
@@ -159,7 +172,76 @@ void symbol_file_close(struct symbol_file *file)
 		return;
 	if (file->dwfl)
 		dwfl_end(file->dwfl);
+	free(file->ranges);
 	free(file);
+}
+
+/* ---- compilation units -------------------------------------------------------------------------------- */
+
+static int add_unit(struct symbol_file *f, Dwarf_Die *unit)
+{
+	Dwarf_Addr base, start, end;
+	ptrdiff_t at = 0;
+
+	while ((at = dwarf_ranges(unit, at, &base, &start, &end)) > 0) {
+		if (f->range_cnt == UNIT_RANGES_MAX)
+			return 0;
+		if (!(f->range_cnt & (f->range_cnt - 1))) { /* full at each power of two */
+			size_t cap = f->range_cnt ? f->range_cnt * 2 : 1;
+			struct unit_range *more = reallocarray(f->ranges, cap, sizeof(*more));
+
+			if (!more)
+				return -ENOMEM;
+			f->ranges = more;
+		}
+		f->ranges[f->range_cnt++] = (struct unit_range){ start, end, *unit };
+	}
+	return 0;
+}
+
+static int compare_ranges(const void *a, const void *b)
+{
+	uint64_t x = ((const struct unit_range *)a)->start;
+	uint64_t y = ((const struct unit_range *)b)->start;
+
+	return x < y ? -1 : x > y;
+}
+
+static int make_ranges(struct symbol_file *f)
+{
+	Dwarf_Die *unit = NULL;
+	int err = 0;
+
+	f->has_ranges = true;
+	while (!err && (unit = dwfl_module_nextcu(f->module, unit, &f->bias)))
+		err = add_unit(f, unit);
+	if (f->range_cnt)
+		qsort(f->ranges, f->range_cnt, sizeof(*f->ranges), compare_ranges);
+	return err;
+}
+
+/*
+ * The unit with the code at address, or NULL. libdw 0.188 knows only units that .debug_aranges
+ * lists, and clang does not write that section; then every unit is asked, once.
+ */
+static Dwarf_Die *find_unit(struct symbol_file *f, uint64_t address, Dwarf_Addr *bias)
+{
+	Dwarf_Die *unit = dwfl_module_addrdie(f->module, address, bias);
+	size_t low = 0, high;
+
+	if (unit || (!f->has_ranges && make_ranges(f)))
+		return unit;
+	*bias = f->bias;
+	address -= f->bias;
+	for (high = f->range_cnt; low < high;) { /* the first that starts behind address */
+		size_t middle = low + (high - low) / 2;
+
+		if (f->ranges[middle].start > address)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return low && address < f->ranges[low - 1].end ? &f->ranges[low - 1].unit : NULL;
 }
 
 /* ---- names ------------------------------------------------------------------------------------------ */
@@ -187,27 +269,28 @@ static const char *die_name(Dwarf_Die *die)
 	return name ? name : dwarf_diename(die);
 }
 
-static Dwarf_Word die_number(Dwarf_Die *die, unsigned int what)
+static bool die_number(Dwarf_Die *die, unsigned int what, Dwarf_Word *value)
 {
 	Dwarf_Attribute attribute;
-	Dwarf_Word value;
 
-	if (!dwarf_attr(die, what, &attribute) || dwarf_formudata(&attribute, &value))
-		return 0;
-	return value;
+	return dwarf_attr(die, what, &attribute) && !dwarf_formudata(&attribute, value);
 }
 
 /* Where an inlined function was called from. */
-static void call_site(Dwarf_Die *cu, Dwarf_Die *inlined, const char **path, int *line)
+static void call_site(Dwarf_Die *unit, Dwarf_Die *inlined, const char **path, int *line)
 {
+	Dwarf_Word file, number;
 	Dwarf_Files *files;
 	size_t cnt;
-	Dwarf_Word file = die_number(inlined, DW_AT_call_file);
 
-	*line = die_number(inlined, DW_AT_call_line);
 	*path = NULL;
-	if (file && !dwarf_getsrcfiles(cu, &files, &cnt) && file < cnt)
+	*line = die_number(inlined, DW_AT_call_line, &number) && number <= INT_MAX ? number : 0;
+	if (die_number(inlined, DW_AT_call_file, &file) && !dwarf_getsrcfiles(unit, &files, &cnt) &&
+	    file < cnt)
 		*path = dwarf_filesrc(files, file, NULL, NULL);
+	/* file 0 is a file since DWARF 5, and was "none" before, which libdw spells so */
+	if (*path && !strcmp(*path, "???"))
+		*path = NULL;
 }
 
 /* ---- one address ------------------------------------------------------------------------------------ */
@@ -245,10 +328,10 @@ static void add_frame(struct resolving *r, const char *name, uint64_t offset, bo
  * (around an inlined body is what encloses its definition), so its innermost entry is asked again
  * for what really is around it.
  */
-static void add_inlined(struct resolving *r, Dwarf_Die *cu, Dwarf_Addr bias)
+static void add_inlined(struct resolving *r, Dwarf_Die *unit, Dwarf_Addr bias)
 {
 	Dwarf_Die *scopes = NULL, innermost;
-	int cnt = dwarf_getscopes(cu, r->address - bias, &scopes);
+	int cnt = dwarf_getscopes(unit, r->address - bias, &scopes);
 
 	if (cnt <= 0)
 		return;
@@ -264,17 +347,17 @@ static void add_inlined(struct resolving *r, Dwarf_Die *cu, Dwarf_Addr bias)
 		if (tag != DW_TAG_inlined_subroutine)
 			continue;
 		add_frame(r, die_name(&scopes[i]), 0, true);
-		call_site(cu, &scopes[i], &r->path, &r->line);
+		call_site(unit, &scopes[i], &r->path, &r->line);
 	}
 	free(scopes);
 }
 
 /* The name of the function around address in the debug information, for stripped symbol tables. */
-static const char *subprogram_name(struct resolving *r, Dwarf_Die *cu, Dwarf_Addr bias)
+static const char *subprogram_name(struct resolving *r, Dwarf_Die *unit, Dwarf_Addr bias)
 {
 	Dwarf_Die *scopes = NULL;
 	const char *name = NULL;
-	int cnt = dwarf_getscopes(cu, r->address - bias, &scopes);
+	int cnt = dwarf_getscopes(unit, r->address - bias, &scopes);
 
 	for (int i = 0; i < cnt && !name; i++)
 		if (dwarf_tag(&scopes[i]) == DW_TAG_subprogram)
@@ -283,12 +366,15 @@ static const char *subprogram_name(struct resolving *r, Dwarf_Die *cu, Dwarf_Add
 	return name;
 }
 
-static void resolve_source(struct resolving *r)
+static void resolve_source(struct resolving *r, Dwarf_Die *unit, Dwarf_Addr bias)
 {
-	Dwfl_Line *line = dwfl_module_getsrc(r->f->module, r->address);
+	Dwarf_Line *line = dwarf_getsrc_die(unit, r->address - bias);
 
-	if (line)
-		r->path = dwfl_lineinfo(line, NULL, &r->line, NULL, NULL, NULL);
+	if (!line)
+		return;
+	r->path = dwarf_linesrc(line, NULL, NULL);
+	if (dwarf_lineno(line, &r->line))
+		r->line = 0;
 }
 
 int symbol_file_resolve(struct symbol_file *file, uint64_t file_offset, struct arena *arena,
@@ -299,20 +385,21 @@ int symbol_file_resolve(struct symbol_file *file, uint64_t file_offset, struct a
 	const char *name;
 	Dwarf_Addr bias;
 	GElf_Sym symbol;
-	Dwarf_Die *cu;
+	Dwarf_Die *unit;
 
 	if (!elf_file_vaddr(&file->elf, file_offset, &r.address)) {
 		r.address = file_offset;
 		add_frame(&r, NULL, 0, false);
 		return r.cnt;
 	}
-	cu = dwfl_module_addrdie(file->module, r.address, &bias);
-	resolve_source(&r);
-	if (cu)
-		add_inlined(&r, cu, bias);
+	unit = find_unit(file, r.address, &bias);
+	if (unit) {
+		resolve_source(&r, unit, bias);
+		add_inlined(&r, unit, bias);
+	}
 	name = dwfl_module_addrinfo(file->module, r.address, &offset, &symbol, NULL, NULL, NULL);
-	if (!name && cu) {
-		name = subprogram_name(&r, cu, bias);
+	if (!name && unit) {
+		name = subprogram_name(&r, unit, bias);
 		offset = 0;
 	}
 	add_frame(&r, name && *name ? name : NULL, offset, false);

@@ -13,7 +13,6 @@
 #include "base/message.h"
 #include "memtrace.skel.h"
 
-#define INNER_MAP (1U << 12) /* BPF_F_INNER_MAP: segments may differ in size */
 #define LOAD(x) __atomic_load_n(&(x), __ATOMIC_ACQUIRE)
 #define STORE(x, v) __atomic_store_n(&(x), (v), __ATOMIC_RELEASE)
 
@@ -42,9 +41,9 @@ static void unmap_table(void *at, size_t bytes)
 
 /* Creates one more segment of an array of maps and maps it. */
 static void *segment_add(struct tables *t, struct bpf_map *outer, uint32_t segment, size_t item,
-			 uint32_t cnt, uint32_t flags)
+			 uint32_t cnt)
 {
-	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE | flags);
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE);
 	void *at = NULL;
 	int fd;
 
@@ -67,9 +66,9 @@ static int map_first_segments(struct tables *t)
 	struct memtrace_bpf *s = t->skel;
 
 	t->live[0] = map_table(t, bpf_map__fd(s->maps.live_first),
-			       MT_LIVE_BASE_BUCKETS * sizeof(struct mt_bucket));
+			       MT_LIVE_SEGMENT * sizeof(struct mt_bucket));
 	t->index[0] = map_table(t, bpf_map__fd(s->maps.index_first),
-				MT_INDEX_BASE_BUCKETS * sizeof(struct mt_index_bucket));
+				MT_INDEX_SEGMENT * sizeof(struct mt_index_bucket));
 	t->sites[0] = map_table(t, bpf_map__fd(s->maps.site_first),
 				MT_SITE_SEGMENT * sizeof(struct mt_site));
 	t->chunks[0] = map_table(t, bpf_map__fd(s->maps.chunk_first),
@@ -95,10 +94,8 @@ int tables_init(struct tables *t, struct memtrace_bpf *skel, uint32_t acct_cnt,
 		return message_set(why, -ENOMEM, "cannot map the probes' tables: %s (free some memory)",
 				   strerror(errno));
 	}
-	c->live_buckets[0] = MT_LIVE_BASE_BUCKETS;
-	c->live_segments = 1;
-	c->index_buckets[0] = MT_INDEX_BASE_BUCKETS;
-	c->index_segments = 1;
+	c->live.cnt = 1;
+	c->index.cnt = 1;
 	c->accts = (struct mt_pool){ .fresh = 1, .cap = acct_cnt };
 	c->sites = (struct mt_pool){ .fresh = 1, .cap = MT_SITE_SEGMENT };
 	c->chunks = (struct mt_pool){ .fresh = 1, .cap = MT_CHUNK_SEGMENT };
@@ -114,11 +111,11 @@ void tables_fini(struct tables *t)
 	for (int i = 0; i < MT_LIVE_SEGMENTS; i++)
 		if (t->live[i])
 			unmap_table(t->live[i],
-				    t->control->live_buckets[i] * sizeof(struct mt_bucket));
+				    MT_LIVE_SEGMENT * sizeof(struct mt_bucket));
 	for (int i = 0; i < MT_INDEX_SEGMENTS; i++)
 		if (t->index[i])
 			unmap_table(t->index[i],
-				    t->control->index_buckets[i] * sizeof(struct mt_index_bucket));
+				    MT_INDEX_SEGMENT * sizeof(struct mt_index_bucket));
 	for (int i = 0; i < MT_SITE_SEGMENTS; i++)
 		unmap_table(t->sites[i], MT_SITE_SEGMENT * sizeof(struct mt_site));
 	for (int i = 0; i < MT_CHUNK_SEGMENTS; i++)
@@ -126,54 +123,55 @@ void tables_fini(struct tables *t)
 	memset(t, 0, sizeof(*t));
 }
 
-/* As many buckets as there are already; fewer when the budget only allows that. */
+/* Segments in use. */
+static uint32_t segment_cnt(const struct mt_generations *g)
+{
+	return g->of[g->cnt - 1].first + g->of[g->cnt - 1].mask + 1;
+}
+
+/* Adds a generation as large as all before it, or as large a half of that as the budget allows. */
+static int grow_generation(struct tables *t, struct mt_generations *g, struct bpf_map *outer,
+			   void **segments, uint32_t max, size_t item, uint32_t items)
+{
+	uint32_t first = segment_cnt(g), want = first, got = 0;
+
+	while (want & (want - 1))
+		want &= want - 1;
+	while (want && (first + want > max || t->bytes + want * item * items > t->budget))
+		want /= 2;
+	if (!want || g->cnt >= MT_GENERATIONS)
+		return -ENOSPC;
+	while (got < want) {
+		segments[first + got] = segment_add(t, outer, first + got, item, items);
+		if (!segments[first + got])
+			break;
+		got++;
+	}
+	if (!got)
+		return -ENOSPC;
+	while (got & (got - 1))
+		got &= got - 1;
+	g->of[g->cnt].first = first;
+	g->of[g->cnt].mask = got - 1;
+	STORE(g->cnt, g->cnt + 1);
+	return 0;
+}
+
 static int grow_live(struct tables *t)
 {
-	struct mt_control *c = t->control;
-	uint32_t segment = c->live_segments, buckets = 0;
-
-	if (segment >= MT_LIVE_SEGMENTS)
-		return -ENOSPC;
-	for (uint32_t i = 0; i < segment; i++)
-		buckets += c->live_buckets[i];
-	while (buckets & (buckets - 1))
-		buckets &= buckets - 1;
-	for (; buckets >= MT_LIVE_BASE_BUCKETS; buckets /= 2) {
-		c->live_buckets[segment] = buckets;
-		t->live[segment] = segment_add(t, t->skel->maps.live, segment,
-					       sizeof(struct mt_bucket), buckets, INNER_MAP);
-		if (t->live[segment]) {
-			STORE(c->live_segments, segment + 1);
-			return 0;
-		}
-	}
-	return -ENOSPC;
+	return grow_generation(t, &t->control->live, t->skel->maps.live, (void **)t->live,
+			       MT_LIVE_SEGMENTS, sizeof(struct mt_bucket), MT_LIVE_SEGMENT);
 }
 
 static int grow_index(struct tables *t)
 {
-	struct mt_control *c = t->control;
-	uint32_t segment = c->index_segments, buckets;
-
-	if (segment >= MT_INDEX_SEGMENTS)
-		return -ENOSPC;
-	buckets = 2 * c->index_buckets[segment - 1];
-	c->index_buckets[segment] = buckets;
-	t->index[segment] = segment_add(t, t->skel->maps.site_index, segment,
-					sizeof(struct mt_index_bucket), buckets, INNER_MAP);
-	if (!t->index[segment])
-		return -ENOSPC;
-	STORE(c->index_segments, segment + 1);
-	return 0;
+	return grow_generation(t, &t->control->index, t->skel->maps.site_index, (void **)t->index,
+			       MT_INDEX_SEGMENTS, sizeof(struct mt_index_bucket), MT_INDEX_SEGMENT);
 }
 
 static uint64_t index_room(const struct mt_control *c)
 {
-	uint64_t slots = 0;
-
-	for (uint32_t i = 0; i < c->index_segments; i++)
-		slots += c->index_buckets[i] * (uint64_t)MT_BUCKET_SLOTS;
-	return slots;
+	return (uint64_t)segment_cnt(&c->index) * MT_INDEX_SEGMENT * MT_BUCKET_SLOTS;
 }
 
 /* Keeps half a segment of fresh sites and chunks ahead of the probes. */
@@ -187,7 +185,7 @@ static int grow_pools(struct tables *t)
 		if (segment >= MT_SITE_SEGMENTS)
 			return -ENOSPC;
 		t->sites[segment] = segment_add(t, t->skel->maps.sites, segment,
-						sizeof(struct mt_site), MT_SITE_SEGMENT, 0);
+						sizeof(struct mt_site), MT_SITE_SEGMENT);
 		if (!t->sites[segment])
 			return -ENOSPC;
 		STORE(c->sites.cap, c->sites.cap + MT_SITE_SEGMENT);
@@ -197,7 +195,7 @@ static int grow_pools(struct tables *t)
 		if (segment >= MT_CHUNK_SEGMENTS)
 			return -ENOSPC;
 		t->chunks[segment] = segment_add(t, t->skel->maps.chunks, segment,
-						 sizeof(struct mt_chunk), MT_CHUNK_SEGMENT, 0);
+						 sizeof(struct mt_chunk), MT_CHUNK_SEGMENT);
 		if (!t->chunks[segment])
 			return -ENOSPC;
 		STORE(c->chunks.cap, c->chunks.cap + MT_CHUNK_SEGMENT);
@@ -287,10 +285,8 @@ static void spill_each(const struct tables *t, block_fn see, void *ctx)
 
 void tables_each_block(const struct tables *t, block_fn see, void *ctx)
 {
-	for (uint32_t segment = 0; segment < t->control->live_segments; segment++) {
-		uint32_t buckets = t->control->live_buckets[segment];
-
-		for (uint32_t n = 0; n < buckets; n++) {
+	for (uint32_t segment = 0; segment < segment_cnt(&t->control->live); segment++) {
+		for (uint32_t n = 0; n < MT_LIVE_SEGMENT; n++) {
 			struct mt_bucket *b = &t->live[segment][n];
 
 			for (int i = 0; i < MT_BUCKET_SLOTS; i++) {
@@ -344,10 +340,8 @@ uint32_t tables_acct_pop(struct tables *t)
 
 static void release_blocks(struct tables *t, const bool *slots)
 {
-	for (uint32_t segment = 0; segment < t->control->live_segments; segment++) {
-		uint32_t buckets = t->control->live_buckets[segment];
-
-		for (uint32_t n = 0; n < buckets; n++) {
+	for (uint32_t segment = 0; segment < segment_cnt(&t->control->live); segment++) {
+		for (uint32_t n = 0; n < MT_LIVE_SEGMENT; n++) {
 			struct mt_bucket *b = &t->live[segment][n];
 
 			for (int i = 0; i < MT_BUCKET_SLOTS; i++) {
@@ -382,17 +376,16 @@ static uint64_t release_hash(struct tables *t, int fd, const bool *slots)
 /* Removes a site from the index; it may not be there (see site_publish). */
 static void index_forget(struct tables *t, uint64_t hash, uint32_t site)
 {
-	for (uint32_t segment = 0; segment < t->control->index_segments; segment++) {
-		uint32_t mask = t->control->index_buckets[segment] - 1;
+	const struct mt_generations *g = &t->control->index;
 
-		for (int which = 0; which < 2; which++) {
-			struct mt_index_bucket *b =
-				&t->index[segment][(which ? hash : hash >> 10) & mask];
+	for (uint32_t n = 0; n < 2 * g->cnt; n++) {
+		uint64_t h = MT_INDEX_HASH(hash, n & 1);
+		uint32_t segment = g->of[n / 2].first + MT_HOME_SEGMENT(h, g->of[n / 2].mask);
+		struct mt_index_bucket *b = &t->index[segment][MT_HOME_BUCKET(h, MT_INDEX_SEGMENT)];
 
-			for (int i = 0; i < MT_BUCKET_SLOTS; i++)
-				if ((LOAD(b->entry[i]) & MT_SITE_MASK) == site)
-					STORE(b->entry[i], 0);
-		}
+		for (int i = 0; i < MT_BUCKET_SLOTS; i++)
+			if ((LOAD(b->entry[i]) & MT_SITE_MASK) == site)
+				STORE(b->entry[i], 0);
 	}
 }
 

@@ -14,7 +14,7 @@
 
 #include "analyze/analysis.h"
 #include "base/strbuf.h"
-#include "model/snapshot.h"
+#include "cli/tree.h"
 #include "output/json.h"
 #include "output/text.h"
 
@@ -234,20 +234,20 @@ int report_write(struct report *report, const struct memtrace_snapshot *snapshot
 static void put_consequence(const struct report *report, const struct memtrace_snapshot *snapshot,
 			    struct strbuf *text)
 {
-	const struct memtrace_process *process =
-		snapshot_find_process(snapshot, snapshot->limit.process);
-	const char *others = snapshot->limit.scope == MEMTRACE_LIMIT_TREE ? " and its tree" : "";
-	int pid = process ? (int)process->pid : 0;
+	enum cli_on_limit on_limit = (enum cli_on_limit)report->options->on_limit;
+	struct strbuf pids = STRBUF_INIT;
+	unsigned int cnt = tree_put_stopped(snapshot, &pids);
+	int crosser = atoi(strbuf_text(&pids));
 
-	if (!process)
-		return;
-	if (report->options->on_limit == CLI_LIMIT_STOP)
+	if (cnt && on_limit == CLI_LIMIT_STOP)
 		strbuf_printf(text,
-			      "memtrace: pid %d%s: stopped by --on-limit stop "
-			      "(continue: kill -CONT %d; debug: gdb -p %d)\n",
-			      pid, others, pid, pid);
-	else if (report->options->on_limit == CLI_LIMIT_KILL)
-		strbuf_printf(text, "memtrace: pid %d%s: killed by --on-limit kill\n", pid, others);
+			      "memtrace: stopped by --on-limit stop: pid %s "
+			      "(continue: kill -CONT %s; debug: gdb -p %d)\n",
+			      strbuf_text(&pids), strbuf_text(&pids), crosser);
+	else if (cnt && on_limit == CLI_LIMIT_KILL)
+		strbuf_printf(text, "memtrace: killed by --on-limit kill: pid %d%s\n", crosser,
+			      snapshot->limit.scope == MEMTRACE_LIMIT_TREE ? " and its tree" : "");
+	strbuf_fini(&pids);
 }
 
 void report_crossing(const struct report *report, const struct memtrace_snapshot *snapshot)

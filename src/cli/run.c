@@ -23,6 +23,7 @@
 #include "cli/say.h"
 #include "cli/signals.h"
 #include "cli/target.h"
+#include "cli/tree.h"
 #include "memtrace/memtrace.h"
 
 #define NEVER 1e300
@@ -385,17 +386,20 @@ static void trace(struct run *run)
 
 /* ---- ending ------------------------------------------------------------------------------------ */
 
-static void say_left_running(struct run *run, const struct memtrace_snapshot *snapshot)
+/* Nobody is left stopped without a word, or running without one where memtrace started it. */
+static void say_what_is_left(struct run *run, const struct memtrace_snapshot *snapshot)
 {
-	bool stopped = snapshot->limit.exceeded && run->options->on_limit == CLI_LIMIT_STOP;
+	struct strbuf pids = STRBUF_INIT;
 
-	if (!command_runs(run))
+	if (run->ending == TARGETS_ENDED)
 		return;
-	if (stopped)
-		remark(run, "detached; the command is still stopped (continue: kill -CONT %d)",
-		       (int)run->command);
-	else
+	if (snapshot->limit.exceeded && run->options->on_limit == CLI_LIMIT_STOP &&
+	    tree_put_stopped(snapshot, &pids))
+		say("detached; who crossed the limit may still be stopped (continue: kill -CONT %s)",
+		    strbuf_text(&pids));
+	else if (command_runs(run))
 		remark(run, "detached; the command runs on (pid %d)", (int)run->command);
+	strbuf_fini(&pids);
 }
 
 /* The command's own status, or why it has none. */
@@ -438,7 +442,9 @@ static int finish(struct run *run)
 	/* What follows may take a moment; who asked for it and cannot wait presses Ctrl-C again. A
 	 * first Ctrl-C that crosses an end by itself only asks for what happens anyway. */
 	signals_end_at_once(run->ending == INTERRUPTED || run->ending == TERMINATED ? 0 : 1);
-	err = memtrace_detach(run->session);
+	/* With nothing left to trace the probes can go later: the time of the report is that of the
+	 * targets, not of our cleaning up. */
+	err = run->ending == TARGETS_ENDED ? 0 : memtrace_detach(run->session);
 	if (err)
 		session_failed(run, err);
 	err = memtrace_snapshot_take(run->session, &snapshot);
@@ -447,7 +453,7 @@ static int finish(struct run *run)
 		return EXIT_FAILED;
 	}
 	say_crossing(run, snapshot);
-	say_left_running(run, snapshot);
+	say_what_is_left(run, snapshot);
 	set_rates(run, snapshot);
 	err = report_write(&run->report, snapshot, &why);
 	if (err && run->ending != BROKEN)

@@ -5,13 +5,44 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdint.h>
+#include <time.h>
 #include <unistd.h>
 
 /* What a handler can reach; see signals.h. */
 static int signal_pipe[2] = { -1, -1 };
 static volatile sig_atomic_t end_after = -1; /* events still let by; -1: all */
 
+/* The last one sent by a process, to know its double. */
+static struct {
+	int number;
+	pid_t sender;
+	int64_t time_ns;
+} last;
+
+#define DOUBLE_NS 5000000
+
 static const int caught[] = { SIGINT, SIGTERM, SIGHUP };
+
+/* timeout(1) and others signal the process and then its whole group: two signals, one wish. Nobody
+ * presses a key that fast, and a key has no sender. */
+static bool is_double(int number, const siginfo_t *info)
+{
+	struct timespec now;
+	int64_t now_ns;
+	bool is_double;
+
+	if (info->si_code > 0)
+		return false;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	now_ns = now.tv_sec * 1000000000LL + now.tv_nsec;
+	is_double = last.number == number && last.sender == info->si_pid &&
+		    now_ns - last.time_ns < DOUBLE_NS;
+	last.number = number;
+	last.sender = info->si_pid;
+	last.time_ns = now_ns;
+	return is_double;
+}
 
 static void on_signal(int number, siginfo_t *info, void *context)
 {
@@ -21,6 +52,8 @@ static void on_signal(int number, siginfo_t *info, void *context)
 	ssize_t written;
 
 	(void)context;
+	if (is_double(number, info))
+		return;
 	if (!end_after)
 		_exit(128 + number);
 	if (end_after > 0)
@@ -40,7 +73,8 @@ static void catch(int number)
 {
 	struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO };
 
-	sigemptyset(&action.sa_mask);
+	/* One handler at a time. */
+	sigfillset(&action.sa_mask);
 	sigaction(number, &action, NULL);
 }
 

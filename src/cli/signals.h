@@ -3,7 +3,7 @@
  * signals.h - Ctrl-C and its relatives as events that can be waited for.
  *
  * Signals have one disposition per process, so this is the one place of the program with state of
- * its own: a pipe the handler writes to, and whether the next signal ends the program at once.
+ * its own: a pipe the handler writes to, what came last, and whether the next signal ends the program.
  * Handlers, not a blocked mask: a handler is gone after exec, a mask would be inherited by the
  * command. For the same reason SIGPIPE gets a handler that does nothing.
  */

@@ -27,6 +27,7 @@ void expect_exact(const struct trace *trace);
 
 /* Runs the target one way and expects exactness and exit status 0. */
 void expect_target_exact(enum way way, const char *const *argv);
+void expect_request_exact(const struct trace_request *request);
 
 /* Two tests from one sentence; what follows are the target's words. */
 #define BOTH_WAYS(suite, sentence, ...)                                                            \
@@ -39,7 +40,7 @@ void expect_target_exact(enum way way, const char *const *argv);
 		expect_target_exact(ATTACHED, LIST(__VA_ARGS__));                                  \
 	}
 
-/* The site of a process whose leaf function (inlined frames aside) is this one, or NULL. */
+/* The one site of a process whose leaf function (inlined frames aside) is this one, or NULL. */
 json_t *site_of(const json_t *report, const json_t *row, const char *function);
 const char *site_function(const json_t *site);
 

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #define CHILDREN_MAX 32
-#define TEXTS_MAX 4096
+#define TEXTS_MAX 65536
 
 /* One test runs in one process, and Criterion's set-up and tear-down take no argument. */
 static struct {
@@ -214,14 +214,13 @@ static void enter(const struct start *start, const struct child *child, char **e
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	sigaction(SIGPIPE, &plain, NULL);
-	if (start->own_group)
-		setpgid(0, 0);
 	if (start->cwd && chdir(start->cwd))
 		_exit(126);
 	become(open("/dev/null", O_RDONLY), STDIN_FILENO);
 	become(start->out_fd ? start->out_fd : open(child->out, O_WRONLY | O_CREAT | O_APPEND, 0666),
 	       STDOUT_FILENO);
-	become(open(child->err, O_WRONLY | O_CREAT | O_APPEND, 0666), STDERR_FILENO);
+	become(start->err_fd ? start->err_fd : open(child->err, O_WRONLY | O_CREAT | O_APPEND, 0666),
+	       STDERR_FILENO);
 	/* whatever else the test runner has open is not the program's business */
 	syscall(SYS_close_range, 3, ~0U, 4 /* CLOSE_RANGE_CLOEXEC */);
 	for (const int *fd = start->fds; fd && *fd >= 0; fd++)
@@ -348,4 +347,37 @@ void pipe_wait_end(int fd)
 {
 	while (pipe_wait(fd))
 		;
+}
+
+const char *pipe_line(int fd)
+{
+	size_t len = 0, room = 256;
+	char *line = malloc(room), byte;
+
+	for (;;) {
+		wait_readable(fd, "a line on a pipe");
+		if (read(fd, &byte, 1) != 1) {
+			free(line);
+			return NULL;
+		}
+		if (byte == '\n')
+			break;
+		if (len + 1 == room)
+			line = realloc(line, room *= 2);
+		line[len++] = byte;
+	}
+	line[len] = '\0';
+	return keep(line);
+}
+
+const char *pipe_wait_line(int fd, const char *words)
+{
+	for (;;) {
+		const char *line = pipe_line(fd);
+
+		if (!line)
+			fatal("the output ended without \"%s\"", words);
+		if (strstr(line, words))
+			return line;
+	}
 }

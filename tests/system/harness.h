@@ -76,8 +76,7 @@ struct start {
 	const int *fds;		/* to inherit, ended by -1; NULL: none */
 	uid_t uid;		/* to run as; 0: unchanged */
 	const char *cwd;	/* NULL: unchanged */
-	int out_fd;		/* its stdout instead of a file; 0: a file */
-	bool own_group;		/* a process group of its own */
+	int out_fd, err_fd;	/* its stdout and stderr instead of files; 0: files */
 };
 
 /* Starts a program found in PATH; stdin is /dev/null. Failure to start it is exit status 127. */
@@ -109,13 +108,26 @@ bool pipe_wait(int fd);
 /* Waits until every write end is closed. */
 void pipe_wait_end(int fd);
 
+/* The next line without its end, or NULL at the end of the file. */
+const char *pipe_line(int fd);
+
+/* Waits for a line that holds the words; fails at the end of the file. */
+const char *pipe_wait_line(int fd, const char *words);
+
 /* ---- a target, and memtrace ------------------------------------------------------------------- */
 
 /* A target that waits: for target_go() to begin, for target_release() to end. */
 struct target {
-	struct child *child;
+	struct child *child; /* NULL when memtrace started it */
 	struct pipe_pair ready, go, done, hold;
+	int fds[5];	     /* what it inherits */
+	const char *env[5];  /* where it finds them */
 };
+
+/* The pipes alone, for a target that memtrace starts: pass it fds and env. Then, in this process,
+ * target_started() once it was. */
+void target_prepare(struct target *target);
+void target_started(struct target *target);
 
 /* argv[0] is a name below TARGETS_DIR. Returns once the target waits. */
 void target_start(struct target *target, const char *const *argv, const char *const *env);
@@ -137,7 +149,7 @@ struct tracer_start {
 	const char *const *command; /* NULL: none */
 	const char *const *env;
 	const int *fds;
-	bool own_group;
+	int out_fd, err_fd;
 };
 
 void tracer_start(struct tracer *tracer, const struct tracer_start *start);

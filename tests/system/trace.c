@@ -39,32 +39,44 @@ static void add_target(struct words *words, const char *const *argv)
 
 /* ---- a target ---------------------------------------------------------------------------------- */
 
-void target_start(struct target *target, const char *const *argv, const char *const *env)
+void target_prepare(struct target *target)
 {
-	struct words words = { 0 }, all = { 0 };
-	int fds[5];
+	*target = (struct target){
+		.ready = pipe_new(),
+		.go = pipe_new(),
+		.done = pipe_new(),
+		.hold = pipe_new(),
+	};
+	target->fds[0] = target->ready.out;
+	target->fds[1] = target->go.in;
+	target->fds[2] = target->done.out;
+	target->fds[3] = target->hold.in;
+	target->fds[4] = -1;
+	target->env[0] = text_of("MT_READY_FD=%d", target->ready.out);
+	target->env[1] = text_of("MT_GO_FD=%d", target->go.in);
+	target->env[2] = text_of("MT_DONE_FD=%d", target->done.out);
+	target->env[3] = text_of("MT_HOLD_FD=%d", target->hold.in);
+}
 
-	target->ready = pipe_new();
-	target->go = pipe_new();
-	target->done = pipe_new();
-	target->hold = pipe_new();
-	add(&all, text_of("MT_READY_FD=%d", target->ready.out));
-	add(&all, text_of("MT_GO_FD=%d", target->go.in));
-	add(&all, text_of("MT_DONE_FD=%d", target->done.out));
-	add(&all, text_of("MT_HOLD_FD=%d", target->hold.in));
-	add_all(&all, env);
-	fds[0] = target->ready.out;
-	fds[1] = target->go.in;
-	fds[2] = target->done.out;
-	fds[3] = target->hold.in;
-	fds[4] = -1;
-	add_target(&words, argv);
-	target->child =
-		child_start(&(struct start){ .argv = words.word, .env = all.word, .fds = fds });
+void target_started(struct target *target)
+{
 	pipe_close(&target->ready.out);
 	pipe_close(&target->go.in);
 	pipe_close(&target->done.out);
 	pipe_close(&target->hold.in);
+}
+
+void target_start(struct target *target, const char *const *argv, const char *const *env)
+{
+	struct words words = { 0 }, all = { 0 };
+
+	target_prepare(target);
+	add_all(&all, target->env);
+	add_all(&all, env);
+	add_target(&words, argv);
+	target->child = child_start(
+		&(struct start){ .argv = words.word, .env = all.word, .fds = target->fds });
+	target_started(target);
 	if (!pipe_wait(target->ready.in))
 		fatal("%s ended early: %s", argv[0], file_text(target->child->err));
 }
@@ -79,8 +91,7 @@ void target_go(struct target *target)
 void target_wait_done(struct target *target)
 {
 	if (!pipe_wait(target->done.in))
-		fatal("the target ended before its truth was written: %s",
-		      file_text(target->child->err));
+		fatal("the target ended before it was done");
 }
 
 void target_release(struct target *target)
@@ -115,7 +126,8 @@ void tracer_start(struct tracer *tracer, const struct tracer_start *start)
 		.argv = words.word,
 		.env = start->env,
 		.fds = fds,
-		.own_group = start->own_group,
+		.out_fd = start->out_fd,
+		.err_fd = start->err_fd,
 	});
 	pipe_close(&tracer->ready.out);
 }

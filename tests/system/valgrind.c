@@ -24,12 +24,32 @@ static long long next_number(const char **text)
 	return number(text);
 }
 
+/* Of a log:
+ *
+ *	HEAP SUMMARY:
+ *	    in use at exit: 72,704 bytes in 1 blocks
+ *	  total heap usage: 2 allocs, 1 frees, 72,705 bytes allocated
+ */
+static struct usage parse(const char *log)
+{
+	static const char in_use[] = "in use at exit:", total[] = "total heap usage:";
+	const char *live = strstr(log, in_use), *all = strstr(log, total);
+	struct usage usage;
+
+	if (!live || !all)
+		fatal("valgrind says no heap usage: %s", log);
+	live += strlen(in_use);
+	usage.live_bytes = next_number(&live);
+	all += strlen(total);
+	usage.allocs = next_number(&all);
+	usage.frees = next_number(&all);
+	usage.alloc_bytes = next_number(&all);
+	return usage;
+}
+
 struct usage valgrind_usage(const char *const *argv, const char *const *env, int *wait_status)
 {
-	static const char heading[] = "total heap usage:";
-	const char *log = stage_path("valgrind.log"), *words[WORDS_MAX], *at;
-	struct usage usage;
-	struct child *child;
+	const char *log = stage_path("valgrind.log"), *words[WORDS_MAX];
 	size_t cnt = 0;
 	int status;
 
@@ -45,15 +65,8 @@ struct usage valgrind_usage(const char *const *argv, const char *const *env, int
 	while (*argv && cnt + 1 < WORDS_MAX)
 		words[cnt++] = *argv++;
 	words[cnt] = NULL;
-	status = run(&(struct start){ .argv = words, .env = env }, &child);
+	status = run(&(struct start){ .argv = words, .env = env }, NULL);
 	if (wait_status)
 		*wait_status = status;
-	at = strstr(file_text(log), heading);
-	if (!at)
-		fatal("valgrind says no heap usage: %s%s", file_text(child->err), file_text(log));
-	at += strlen(heading);
-	usage.allocs = next_number(&at);
-	usage.frees = next_number(&at);
-	usage.alloc_bytes = next_number(&at);
-	return usage;
+	return parse(file_text(log));
 }

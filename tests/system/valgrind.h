@@ -13,6 +13,7 @@
 
 struct usage {
 	long long allocs, frees, alloc_bytes;
+	long long live_bytes; /* at exit */
 };
 
 /* Runs argv to its end under memcheck and returns what the first process used. Skips the test where

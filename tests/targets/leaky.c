@@ -15,6 +15,7 @@ T_INLINE void book(struct t_site *site, size_t size)
 	site->alloc_blocks++;
 	site->alloc_bytes += size;
 	site->peak_bytes += size;
+	site->bytes_at_peak += size;
 }
 
 T_NOINLINE void lose_small(void)
@@ -46,6 +47,7 @@ T_NOINLINE void lose_nothing(void)
 	clean->alloc_blocks++;
 	clean->alloc_bytes += 200;
 	clean->peak_bytes = 200;
+	clean->bytes_at_peak = 200; /* the last call of all makes the peak */
 	t_free(block);
 }
 

@@ -7,7 +7,8 @@ TARGET_CFLAGS_cxx_bad_alloc := -std=c++17
 TARGET_CFLAGS_cxx_containers := -std=c++17
 TARGET_CFLAGS_nest_own := -fno-builtin
 TARGET_CFLAGS_jump_own := -fno-builtin
-TARGET_CFLAGS_static_glibc := -static
+TARGET_CFLAGS_static_glibc := -static -DT_STATIC_GLIBC
+TARGET_CFLAGS_static_base := -static -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free
 TARGET_CFLAGS_stripped := -static -s
 
 # The same sources with musl, where it is installed; tests that want them say SKIP otherwise.

@@ -17,7 +17,8 @@
  *
  * What the C library itself allocates is not in the sums but named beside them: "threads" is how
  * many threads lived at once at most (each has one block of the library), "cxx" that libstdc++ is
- * in the program (it has a pool). "unknown_frees_max" bounds frees of blocks nobody allocated.
+ * in the program (it has a pool), "static_glibc" that glibc is part of it (it allocates at start,
+ * see static_base.c). "unknown_frees_max" bounds frees of blocks nobody allocated.
  *
  * The handshake: a program that is to be attached to has MT_READY_FD and MT_GO_FD; t_begin() writes
  * a byte to the first and waits for one from the second. Once the truth is written, t_finish()
@@ -59,6 +60,7 @@ struct t_block {
 struct t_site {
 	const char *function;
 	uint64_t live_blocks, live_bytes, alloc_blocks, alloc_bytes, peak_bytes;
+	uint64_t bytes_at_peak; /* live when the process was at its peak */
 };
 
 struct t_state {
@@ -66,7 +68,8 @@ struct t_state {
 	uint32_t generation;	/* raised in a forked child: older blocks are inherited */
 	uint64_t allocs, frees, reallocs, alloc_bytes, freed_bytes;
 	uint64_t live_blocks, live_bytes, peak_bytes, peak_blocks;
-	uint64_t failed_allocs, inherited_frees, unknown_frees_max;
+	uint64_t failed_allocs, inherited_frees;
+	uint64_t unknown_frees, unknown_frees_max; /* at least, at most */
 	uint64_t threads;
 	bool peak_unknown;
 	struct t_site sites[T_SITES];
@@ -395,6 +398,7 @@ static inline size_t t_put_sites(size_t at)
 		at = t_put_figure(at, "alloc_blocks", site->alloc_blocks);
 		at = t_put_figure(at, "alloc_bytes", site->alloc_bytes);
 		at = t_put_figure(at, "peak_bytes", site->peak_bytes);
+		at = t_put_figure(at, "bytes_at_peak", site->bytes_at_peak);
 		at = t_put(at, "}");
 	}
 	return t_put(at, "]");
@@ -419,14 +423,20 @@ static T_UNUSED void t_write(void)
 	len = t_put_figure(len, "live_bytes", t_state.live_bytes);
 	len = t_put_peak(len);
 	len = t_put_figure(len, "failed_allocs", t_state.failed_allocs);
-	len = t_put(len, ",\"unknown_frees\":0");
-	len = t_put_figure(len, "unknown_frees_max", t_state.unknown_frees_max);
+	len = t_put_figure(len, "unknown_frees", t_state.unknown_frees);
+	len = t_put_figure(len, "unknown_frees_max",
+			   t_state.unknown_frees + t_state.unknown_frees_max);
 	len = t_put_figure(len, "inherited_frees", t_state.inherited_frees);
 	len = t_put_figure(len, "threads", t_state.threads);
 #ifdef __cplusplus
 	len = t_put(len, ",\"cxx\":true");
 #else
 	len = t_put(len, ",\"cxx\":false");
+#endif
+#ifdef T_STATIC_GLIBC
+	len = t_put(len, ",\"static_glibc\":true");
+#else
+	len = t_put(len, ",\"static_glibc\":false");
 #endif
 	len = t_put_sites(len);
 	len = t_put(len, ",\"stack\":[%s]}\n", t_state.stack);

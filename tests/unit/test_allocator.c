@@ -432,6 +432,29 @@ Test(allocator_built, data_called_malloc_is_no_function)
 	allocator_fini(&a);
 }
 
+Test(allocator_built, a_function_outside_of_code_is_none)
+{
+	struct allocator a;
+
+	cr_assert_eq(build("gcc -shared -fPIC -fno-builtin", OWN
+			   "asm(\".data\\n.globl free\\n.type free, @function\\nfree: .quad 0\\n.text\");\n",
+			   &a), 0);
+	cr_expect(find(&a, "malloc"));
+	cr_expect_null(find(&a, "free"));
+	allocator_fini(&a);
+}
+
+Test(allocator_built, a_dynamic_linker_with_a_malloc_is_none)
+{
+	struct allocator a;
+
+	cr_assert_eq(build("gcc -shared -fPIC -fno-builtin -Wl,-soname,ld-linux-x86-64.so.2", OWN
+			   "void free(void *p) { }\n", &a), 0);
+	cr_expect_not(a.is_allocator);
+	cr_expect_eq(a.why, ALLOCATOR_LOADER);
+	allocator_fini(&a);
+}
+
 Test(allocator_built, offsets_are_of_the_file_and_not_addresses)
 {
 	const struct allocator_function *f;

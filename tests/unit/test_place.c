@@ -254,7 +254,7 @@ Test(place, any_bytes_yield_a_place_within_them)
 		for (size_t i = 0; i < sizeof(code); i++)
 			code[i] = (random = random * 1664525 + 1013904223) >> 24;
 		cr_assert_eq(probe_place(code, 1 + round % 32, BASE, &req, &out), 0);
-		cr_assert_lt(out.offset, 1 + round % 32);
+		cr_assert_lt(out.offset, (uint64_t)(1 + round % 32));
 	}
 }
 
@@ -277,6 +277,55 @@ Test(place, a_branch_anywhere_in_the_text_is_seen)
 	cr_expect_not(place_text_enters(call, sizeof(call), BASE, BASE + 0x100, BASE + 0x102));
 	cr_expect_not(place_text_enters(call, sizeof(call), BASE, BASE + 0x103, BASE + 0x109));
 	cr_expect_not(place_text_enters(call, 5, BASE, BASE + 0x100, BASE + 0x103));
+}
+
+/* Assembles a library with free() and one more function, and places free's probe. */
+static struct placement place_in_library(const char *other)
+{
+	static const char start[] = "void *malloc(long n) { return 0; } void cfree(void *p) { }\n"
+				    "asm(\".globl free\\n.type free, @function\\nfree:\\n"
+				    "test %rdi, %rdi\\nje 1f\\npush %rbp\\npop %rbp\\n1: ret\\n"
+				    ".size free, .-free\\n";
+	char dir[] = "/tmp/memtrace-place-XXXXXX", path[64], command[256];
+	struct placement places[8], found = { .reason = "no free" };
+	struct allocator a;
+	FILE *f;
+	int fd;
+
+	cr_assert(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/in.c", dir);
+	f = fopen(path, "w");
+	cr_assert(f);
+	fprintf(f, "%s%s\");\n", start, other);
+	fclose(f);
+	snprintf(command, sizeof(command), "cd %s && gcc -w -shared -fPIC -fno-builtin -o out in.c", dir);
+	cr_assert_eq(system(command), 0);
+	snprintf(path, sizeof(path), "%s/out", dir);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(allocator_read(fd, &a), 0);
+	cr_assert_leq(a.function_cnt, 8);
+	cr_assert_eq(probe_place_all(fd, &a, places), 0);
+	for (size_t i = 0; i < a.function_cnt; i++)
+		if (!strcmp(a.functions[i].name, "free"))
+			found = places[i];
+	allocator_fini(&a);
+	close(fd);
+	snprintf(command, sizeof(command), "rm -rf %s", dir);
+	cr_assert_eq(system(command), 0);
+	return found;
+}
+
+Test(place, code_elsewhere_that_jumps_past_the_entry_forbids_the_site)
+{
+	struct placement p = place_in_library("other: nop\\njmp free\\n");
+
+	expect_site(p, 5, __LINE__);
+	cr_expect(p.skips_null);
+	/* .d32: no assembler shortens it, as none would from farther away */
+	expect_entry(place_in_library("other: nop\\njmp.d32 free+5\\n"), __LINE__);
+	expect_entry(place_in_library("other: nop\\njmp.d32 free+3\\n"), __LINE__);
+	expect_site(place_in_library("other: nop\\njmp.d32 free+6\\n"), 5, __LINE__);
 }
 
 /* ---- the allocators of this machine, against objdump ---------------------------------------------- */

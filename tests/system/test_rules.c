@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+/* test_rules.c - one process, each rule of exact accounting: figures equal the truth. */
+#include "expect.h"
+
+#include <unistd.h>
+
+#ifdef __aarch64__
+#define MULTIARCH "aarch64-linux-gnu"
+#else
+#define MULTIARCH "x86_64-linux-gnu"
+#endif
+
+SUITE(rule1_family);
+
+BOTH_WAYS(rule1_family, every_member_counts, "family")
+BOTH_WAYS(rule1_family, whole_pages_count_the_bytes_asked_for, "pagewise")
+BOTH_WAYS(rule1_family, blocks_the_c_library_allocates_for_its_caller_count, "libc_callers")
+BOTH_WAYS(rule1_family, operator_new_and_delete_count_once, "cxx_new")
+BOTH_WAYS(rule1_family, containers_count, "cxx_containers")
+BOTH_WAYS(rule1_family, a_static_glibc_program_counts, "static_glibc")
+BOTH_WAYS(rule1_family, a_static_musl_program_counts, "static_musl")
+BOTH_WAYS(rule1_family, a_static_musl_mix_counts, "static_musl_mix")
+
+/* A library of Debian that brings another allocator. */
+static void expect_preloaded_exact(enum way way, const char *library, const char *target)
+{
+	const char *path = text_of("/usr/lib/%s/%s", MULTIARCH, library);
+
+	if (access(path, R_OK))
+		skip("%s is not installed", library);
+	expect_request_exact(&(struct trace_request){
+		.way = way,
+		.argv = LIST(target),
+		.env = LIST(text_of("LD_PRELOAD=%s", path)),
+	});
+}
+
+#define PRELOADED(name, library)                                                                   \
+	Test(rule1_family, name##_launched)                                                        \
+	{                                                                                          \
+		expect_preloaded_exact(LAUNCHED, library, "family");                               \
+	}                                                                                          \
+	Test(rule1_family, name##_attached)                                                        \
+	{                                                                                          \
+		expect_preloaded_exact(ATTACHED, library, "family");                               \
+	}                                                                                          \
+	Test(rule1_family, name##_mix_launched)                                                    \
+	{                                                                                          \
+		expect_preloaded_exact(LAUNCHED, library, "mix");                                  \
+	}                                                                                          \
+	Test(rule1_family, name##_cxx_attached)                                                    \
+	{                                                                                          \
+		expect_preloaded_exact(ATTACHED, library, "cxx_new");                              \
+	}
+
+PRELOADED(preloaded_jemalloc_counts, "libjemalloc.so.2")
+PRELOADED(preloaded_tcmalloc_counts, "libtcmalloc_minimal.so.4")
+PRELOADED(preloaded_mimalloc_counts, "libmimalloc.so.2")
+
+SUITE(rule2_order);
+
+BOTH_WAYS(rule2_order, a_call_that_fails_yields_no_block_and_keeps_the_old_one, "failures")
+BOTH_WAYS(rule2_order, calloc_that_overflows_is_a_failure, "overflow")
+BOTH_WAYS(rule2_order, new_that_throws_is_a_failure, "cxx_bad_alloc")
+BOTH_WAYS(rule2_order, blocks_freed_by_other_threads_balance, "threads", "4", "20000")
+BOTH_WAYS(rule2_order, two_threads_hammering_lose_nothing, "threads", "2", "100000")
+
+SUITE(rule3_counting);
+
+BOTH_WAYS(rule3_counting, nothing_is_nothing, "empty")
+BOTH_WAYS(rule3_counting, a_random_mix_equals_its_truth, "mix", "40000")
+BOTH_WAYS(rule3_counting, leaks_equal_their_truth, "leaky")
+BOTH_WAYS(rule3_counting, a_brief_life_is_complete, "brief")
+BOTH_WAYS(rule3_counting, a_million_live_blocks_are_kept, "many", "1000000", "3")
+
+Test(rule3_counting, a_process_that_is_held_is_exact_while_it_lives)
+{
+	expect_target_exact(ATTACHED_HELD, LIST("mix"));
+}
+
+Test(rule3_counting, threads_that_are_held_are_exact_while_they_live)
+{
+	expect_target_exact(ATTACHED_HELD, LIST("threads"));
+}
+
+SUITE(rule4_nesting);
+
+BOTH_WAYS(rule4_nesting, calloc_that_calls_malloc_counts_once, "nest_own")
+BOTH_WAYS(rule4_nesting, longjmp_across_plain_code_changes_nothing, "jump_plain")
+BOTH_WAYS(rule4_nesting, exceptions_change_nothing, "cxx_throw")
+
+static void expect_stale_entries_counted(enum way way)
+{
+	struct trace trace;
+
+	trace_run(&trace, &(struct trace_request){ .way = way, .argv = LIST("jump_own") });
+	expect_exact(&trace);
+	cr_expect_gt(figure(trace.report, "notices.stale_entries"), 0);
+}
+
+Test(rule4_nesting, calls_after_one_that_never_returned_count_launched)
+{
+	expect_stale_entries_counted(LAUNCHED);
+}
+
+Test(rule4_nesting, calls_after_one_that_never_returned_count_attached)
+{
+	expect_stale_entries_counted(ATTACHED);
+}
+
+SUITE(rule6_unknown);
+
+BOTH_WAYS(rule6_unknown, a_free_of_a_block_from_before_touches_nothing, "early")
+BOTH_WAYS(rule6_unknown, ends_of_threads_touch_nothing, "thread_exit")
+BOTH_WAYS(rule6_unknown, a_leader_that_ended_does_not_end_the_account, "leader_exit")
+
+SUITE(rule7_peak);
+
+BOTH_WAYS(rule7_peak, a_realloc_never_has_two_blocks_live, "peak_realloc")
+BOTH_WAYS(rule7_peak, threads_by_turns_make_an_exact_peak, "turns")
+
+static void expect_sites_exact(enum way way, const char *target)
+{
+	struct trace trace;
+
+	trace_run(&trace, &(struct trace_request){ .way = way, .argv = LIST(target) });
+	expect_exact(&trace);
+	expect_sites(trace.report, only_row(trace.report), json_array_get(trace.truths, 0));
+}
+
+Test(rule7_peak, each_site_has_its_own_and_its_share_launched)
+{
+	expect_sites_exact(LAUNCHED, "peak");
+}
+
+Test(rule7_peak, each_site_has_its_own_and_its_share_attached)
+{
+	expect_sites_exact(ATTACHED, "peak");
+}
+
+Test(rule7_peak, leaking_sites_have_theirs_launched)
+{
+	expect_sites_exact(LAUNCHED, "leaky");
+}
+
+Test(rule7_peak, leaking_sites_have_theirs_attached)
+{
+	expect_sites_exact(ATTACHED, "leaky");
+}
+
+SUITE(rule9_losses);
+
+/* Whatever does not fit is counted as not counted. */
+Test(rule9_losses, a_budget_too_small_is_said_and_never_silent)
+{
+	struct trace trace;
+	const json_t *truth;
+
+	trace_run(&trace, &(struct trace_request){
+				  .way = LAUNCHED,
+				  .argv = LIST("many", "3000000"),
+				  .options = LIST("--max-memory-mb", "32"),
+			  });
+	truth = json_array_get(trace.truths, 0);
+	cr_expect_gt(figure(trace.report, "losses.total"), 0, "3 M blocks fit into 32 MiB?");
+	cr_expect_leq(figure(trace.report, "totals.live_blocks"), figure(truth, "live_blocks"));
+	cr_expect_geq(figure(trace.report, "totals.live_blocks") +
+			      figure(trace.report, "losses.total"),
+		      figure(truth, "live_blocks"), "blocks are missing that no loss accounts for");
+}
