@@ -105,7 +105,7 @@ static void floor_open(struct floor *f, const char *build)
 	char path[4096];
 
 	memset(f, 0, sizeof(*f));
-	if (probe_kind_init(&f->kind, &why))
+	if (probe_kind_init(&f->kind, true, &why))
 		die(why.text);
 	snprintf(path, sizeof(path), "%s/bench/floor.bpf.o", build);
 	f->object = bpf_object__open(path);

@@ -55,8 +55,6 @@ static __always_inline void scope_leave(u32 scope, s64 bytes)
 
 static __always_inline void acct_end(struct mt_acct *a, u32 slot, u32 why, s32 exit_code)
 {
-	struct mt_acct *parent;
-
 	a->ended_by = why;
 	a->exit_code = exit_code;
 	a->end_ns = bpf_ktime_get_ns();
@@ -65,9 +63,8 @@ static __always_inline void acct_end(struct mt_acct *a, u32 slot, u32 why, s32 e
 	scope_leave(0, a->live_bytes);
 	if (a->scope)
 		scope_leave(a->scope, a->live_bytes);
-	parent = a->parent ? acct_at(a->parent) : NULL;
-	if (parent)
-		__sync_fetch_and_add(&parent->heirs, -1);
+	/* its reference on the account it was copied from goes when it is released: a child of its own
+	 * may still free blocks of that one */
 	*(volatile u32 *)&a->state = MT_ACCT_ENDED;
 	acct_news(MT_NEWS_END, a, slot);
 }

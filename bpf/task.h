@@ -99,22 +99,20 @@ static __always_inline void task_forget_stale(struct mt_task *t, u32 acct)
 }
 
 /* free_sized and the like may forward to free: one free seen twice, at or below the first's frame,
- * with nothing between. */
+ * with nothing between. Two of the first kind in a row are two frees: another thread may have been
+ * given the block and handed it over in between. */
 static __always_inline bool task_forwarded_free(struct mt_task *t, u32 call, u64 ptr, u64 sp)
 {
+	bool forwarded;
+
 	if (call == MT_CALL_FREE_SIZED) {
 		t->freed_ptr = ptr;
 		t->freed_sp = sp;
 		return false;
 	}
-	if (!t->freed_ptr)
-		return false;
-	if (t->freed_ptr == ptr && sp <= t->freed_sp) {
-		t->freed_ptr = 0;
-		return true;
-	}
+	forwarded = t->freed_ptr && t->freed_ptr == ptr && sp <= t->freed_sp;
 	t->freed_ptr = 0;
-	return false;
+	return forwarded;
 }
 
 #endif

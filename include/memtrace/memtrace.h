@@ -186,11 +186,12 @@ struct memtrace_options {
 	void *log_ctx;
 };
 
-/* Loads the probes; needs root (or cap_bpf, cap_perfmon, cap_sys_ptrace, cap_sys_admin). On
- * failure *session may still be non-NULL, only to be asked memtrace_error() and closed. */
+/* A session without a target. On failure *session may still be non-NULL, only to be asked
+ * memtrace_error() and closed. */
 MEMTRACE_API int memtrace_open(const struct memtrace_options *options, struct memtrace **session);
 
-/* What to trace; call one or more of the same kind before memtrace_start(). */
+/* What to trace; call one or more of the same kind before memtrace_start(). The first call loads the
+ * probes, which needs root (or cap_bpf, cap_perfmon, cap_sys_ptrace, cap_sys_admin). */
 MEMTRACE_API int memtrace_attach(struct memtrace *session, pid_t pid);
 MEMTRACE_API int memtrace_attach_all(struct memtrace *session);
 MEMTRACE_API int memtrace_attach_comm(struct memtrace *session, const char *comm);
@@ -216,6 +217,9 @@ MEMTRACE_API int memtrace_start(struct memtrace *session);
 /* Handles news for at most timeout_ms (-1: until something happened). Returns the number of traced
  * processes still running, 0 when all ended, or a negative errno (-EINTR: a signal arrived). */
 MEMTRACE_API int memtrace_poll(struct memtrace *session, int timeout_ms);
+
+/* True once any limit was crossed; cheap. A snapshot has the details. */
+MEMTRACE_API bool memtrace_limit_exceeded(const struct memtrace *session);
 
 /* An fd that is readable when memtrace_poll has work; owned by the session. */
 MEMTRACE_API int memtrace_fd(const struct memtrace *session);

@@ -61,8 +61,8 @@ int launch_find_program(const char *name, char *path, struct message *why)
 	if (denied)
 		return message_set(why, -EACCES, "cannot run '%s': it is not an executable file "
 				   "(check the path, or chmod +x)", name);
-	return message_set(why, -ENOENT, "cannot run '%s': no such program%s (check the name)", name,
-			   dirs ? " in PATH" : "");
+	return message_set(why, -ENOENT, "cannot run '%s': No such file or directory (%s; check the name)",
+			   name, dirs ? "no such program in PATH" : "no such program at that path");
 }
 
 /* ---- the child --------------------------------------------------------------------------------- */
@@ -83,6 +83,21 @@ static int become_user(const struct memtrace_command *c)
 	return 0;
 }
 
+/* A file without #! whose beginning is text: a shell can make something of it. */
+static bool is_shell_text(const char *program)
+{
+	char head[128];
+	int fd = open(program, O_RDONLY | O_CLOEXEC);
+	ssize_t got = fd >= 0 ? read(fd, head, sizeof(head)) : -1;
+
+	if (fd >= 0)
+		close(fd);
+	for (ssize_t i = 0; i < got && head[i] != '\n'; i++)
+		if ((unsigned char)head[i] < ' ' && head[i] != '\t')
+			return false;
+	return got >= 0;
+}
+
 static void exec_program(const char *program, char *const *argv)
 {
 	char **shell;
@@ -91,6 +106,10 @@ static void exec_program(const char *program, char *const *argv)
 	execv(program, argv);
 	if (errno != ENOEXEC)
 		return;
+	if (!is_shell_text(program)) {
+		errno = ENOEXEC;
+		return;
+	}
 	while (argv[cnt])
 		cnt++;
 	shell = calloc(cnt + 2, sizeof(*shell)); /* a script without #!, as execvp does it */
@@ -110,11 +129,7 @@ static void child(const struct memtrace_command *c, const char *program, int go,
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	signal(SIGINT, SIG_DFL);
-	signal(SIGQUIT, SIG_DFL);
-	signal(SIGTERM, SIG_DFL);
-	signal(SIGPIPE, SIG_DFL);
-	signal(SIGCHLD, SIG_DFL);
+	/* handlers go with exec by themselves; what is ignored stays ignored, as nohup needs it */
 	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_SLAVE | MS_REC, NULL))
 		err = errno;
 	if (write(result, &err, sizeof(err)) != sizeof(err) || err)

@@ -153,23 +153,10 @@ static bool insn_compares(const cs_insn *insn)
 }
 
 /*
- * A read that cannot fault, or not before the process is past saving: of the module's own data
- * (glibc's memalign begins with a look at its "is malloc ready" flag: the address is fixed when
- * the module is mapped, and the page is there as long as the code is), or of the thread's own
- * control block at a fixed offset. Anything reached through a register may fault.
- */
-static bool memory_is_safe(const x86_op_mem *mem)
-{
-	if (mem->index != X86_REG_INVALID)
-		return false;
-	if (mem->segment == X86_REG_FS)
-		return mem->base == X86_REG_INVALID;
-	return mem->segment == X86_REG_INVALID && mem->base == X86_REG_RIP;
-}
-
-/*
  * True if an instruction between the entry and the site leaves all that a probe looks at as it
- * was. A list of what is known to be harmless: anything else ends the walk.
+ * was. Reads of memory are fine: a page that has to be brought in restarts the instruction, and
+ * where a read is the end of the process the call has not happened. (jemalloc's free reads its
+ * thread's cache before anything the kernel emulates.) A list of what is known to be harmless: anything else ends the walk.
  */
 static bool insn_is_harmless(const cs_insn *insn, uint32_t kept)
 {
@@ -191,7 +178,7 @@ static bool insn_is_harmless(const cs_insn *insn, uint32_t kept)
 		if (op->type == X86_OP_MEM) {
 			if (insn->id == X86_INS_LEA)
 				continue;
-			if ((i == 0 && writes_first) || !memory_is_safe(&op->mem))
+			if (i == 0 && writes_first)
 				return false;
 			continue;
 		}

@@ -20,6 +20,7 @@
 #include "memtrace.skel.h"
 
 /* Not in the headers of kernels the build must work with. Values are kernel ABI. */
+#define CLOSERS_MAX 31
 #define UPROBE_MULTI_RETURN 1
 #define LINK_CREATE_CMD 28
 
@@ -79,14 +80,13 @@ bool programs_seccomp_is_deadly(void)
 	return minor == 11 || (minor == 12 && patch < 16) || (minor == 13 && patch < 4);
 }
 
-/* The pid filter of multi-uprobe links passed only one thread before 6.10. */
 static bool kernel_has_multi(void)
 {
 	unsigned int major, minor, patch;
 
 	if (getenv("MEMTRACE_NO_MULTI") || !kernel_version(&major, &minor, &patch))
 		return false;
-	return major > 6 || (major == 6 && minor >= 10);
+	return major > 6 || (major == 6 && minor >= 6);
 }
 
 static int read_number(const char *path, const char *format, int *out)
@@ -117,10 +117,10 @@ static int find_perf_type(struct probe_kind *p, struct message *why)
 	return 0;
 }
 
-int probe_kind_init(struct probe_kind *kind, struct message *why)
+int probe_kind_init(struct probe_kind *kind, bool by_pid, struct message *why)
 {
 	*kind = (struct probe_kind){ .enter_fd = -1, .return_fd = -1, .perf_type = -1 };
-	kind->multi = kernel_has_multi();
+	kind->multi = !by_pid && kernel_has_multi();
 	return kind->multi ? 0 : find_perf_type(kind, why);
 }
 
@@ -147,12 +147,12 @@ static int why_not_loaded(int err, struct message *why)
 			   "MEMTRACE_LIBBPF_LOG=1 shows the loader's own words)", strerror(-err));
 }
 
-int programs_load(struct programs *p, uint32_t acct_cnt, struct message *why)
+int programs_load(struct programs *p, uint32_t acct_cnt, bool by_pid, struct message *why)
 {
 	int err;
 
 	memset(p, 0, sizeof(*p));
-	err = probe_kind_init(&p->kind, why);
+	err = probe_kind_init(&p->kind, by_pid, why);
 	if (err)
 		return err;
 	libbpf_set_print(quiet);
@@ -324,12 +324,36 @@ int probe_set_attach(const struct probe_kind *p, const char *path, pid_t pid,
 	return 0;
 }
 
+struct closing {
+	const struct probe_set *set;
+	size_t next; /* shared by the threads */
+};
+
+static void *close_some(void *arg)
+{
+	struct closing *c = arg;
+	size_t i;
+
+	while ((i = __atomic_fetch_add(&c->next, 1, __ATOMIC_RELAXED)) < c->set->cnt)
+		close(c->set->fds[i]);
+	return NULL;
+}
+
+/* The kernel waits for grace periods at each close; closing side by side shares them. */
 void probe_set_detach(struct probe_set *set)
 {
+	pthread_t threads[CLOSERS_MAX];
+	struct closing c = { .set = set };
+	size_t n = 0;
+
 	if (!set)
 		return;
-	for (size_t i = set->cnt; i-- > 0;)
-		close(set->fds[i]);
+	while (n < CLOSERS_MAX && n + 1 < set->cnt &&
+	       !pthread_create(&threads[n], NULL, close_some, &c))
+		n++;
+	close_some(&c);
+	while (n)
+		pthread_join(threads[--n], NULL);
 	free(set->fds);
 	free(set);
 }

@@ -3,8 +3,7 @@
  * programs.h - the BPF programs of a session, loaded; and the probes that hang them on code.
  *
  * A probe set is all probes of one file: entries and returns. It is bound to an inode (pid 0) or
- * to one process. Multi-uprobe links are used where the kernel has ones whose pid filter covers
- * all threads (6.10); perf uprobes below.
+ * to the address space of one process.
  */
 #ifndef CAPTURE_PROGRAMS_H
 #define CAPTURE_PROGRAMS_H
@@ -25,8 +24,10 @@ struct probe_kind {
 	int return_bit;		 /* of perf_event_attr.config for a return probe */
 };
 
-/* Finds out what this kernel has. 0, or -ENOTSUP when it has no uprobes. */
-int probe_kind_init(struct probe_kind *kind, struct message *why);
+/* Finds out what this kernel has. 0, or -ENOTSUP when it has no uprobes. Probes bound to a process are
+ * perf uprobes even where the kernel has multi-uprobe links: those fire for the threads of one group
+ * only, so they miss a vfork or CLONE_VM child that works in the same address space. */
+int probe_kind_init(struct probe_kind *kind, bool by_pid, struct message *why);
 
 struct programs {
 	struct memtrace_bpf *skel;
@@ -36,9 +37,10 @@ struct programs {
 /* The expected attach type of programs on multi-uprobe links; kernel ABI that older headers lack. */
 #define PROBE_ATTACH_MULTI 48
 
-/* Opens and loads. acct_cnt: address spaces that can be traced at one time. On failure the
- * sentence is in why and nothing stays behind. */
-int programs_load(struct programs *programs, uint32_t acct_cnt, struct message *why);
+/* Opens and loads. acct_cnt: address spaces that can be traced at one time; by_pid: probes will be
+ * bound to processes (see probe_kind_init). On failure the sentence is in why and nothing stays
+ * behind. */
+int programs_load(struct programs *programs, uint32_t acct_cnt, bool by_pid, struct message *why);
 
 /* Attaches the fork, exec and exit programs. */
 int programs_attach_life(struct programs *programs, struct message *why);

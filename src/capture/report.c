@@ -376,9 +376,13 @@ static void take_totals(const struct memtrace *s, struct memtrace_snapshot *snap
 	/* what was live when a process ended is no longer part of the tree's heap, but stays part of
 	 * what it allocated and never freed: totals are sums over rows */
 	snap->totals.peak_bytes = all->peak_bytes;
+	snap->totals.peak_at_s = all->peak_at_ns ? since_ready(s, all->peak_at_ns) : 0;
+	if (snap->process_cnt == 1) { /* the same heap: then also the same order of events */
+		snap->totals.peak_bytes = snap->processes[0].peak_bytes;
+		snap->totals.peak_at_s = snap->processes[0].peak_at_s;
+	}
 	snap->totals.peak_blocks = snap->process_cnt == 1 ? (int64_t)snap->processes[0].peak_blocks :
 							     MEMTRACE_UNKNOWN;
-	snap->totals.peak_at_s = all->peak_at_ns ? since_ready(s, all->peak_at_ns) : 0;
 }
 
 /* Now; or when tracing ended, by detaching or because nothing was left to trace. */

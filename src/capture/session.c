@@ -108,18 +108,20 @@ static int watch_fd(struct memtrace *s, int fd)
 	return epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
 }
 
-static int open_parts(struct memtrace *s)
+/* Loads the programs and maps the tables; which programs depends on the target. */
+static int load_parts(struct memtrace *s)
 {
-	uint32_t slots = account_slots();
 	int err, records_fd;
 
 	if (!process_in_initial_pid_namespace())
 		return message_set(&s->error, -EPERM, "this is not the host's pid namespace, so pids "
 				   "would be mistaken (run on the host, or a container with --pid=host)");
-	err = programs_load(&s->programs, slots, &s->error);
+	s->slot_cnt = account_slots();
+	err = programs_load(&s->programs, s->slot_cnt, s->by_pid, &s->error);
 	if (err)
 		return err;
-	err = tables_init(&s->tables, s->programs.skel, slots, s->options.max_memory_bytes, &s->error);
+	err = tables_init(&s->tables, s->programs.skel, s->slot_cnt, s->options.max_memory_bytes,
+			  &s->error);
 	if (err)
 		return err;
 	fill_control(s);
@@ -129,23 +131,20 @@ static int open_parts(struct memtrace *s)
 	err = records_open(&s->records, &records_fd, &s->error);
 	if (err)
 		return err;
-	s->spaces = spaces_new();
-	s->symbols = symbols_new();
-	s->allocators = allocators_new(log_allocator, s);
-	s->reported = calloc(slots, sizeof(*s->reported));
-	s->exes = calloc(slots, sizeof(*s->exes));
+	s->reported = calloc(s->slot_cnt, sizeof(*s->reported));
+	s->exes = calloc(s->slot_cnt, sizeof(*s->exes));
 	s->news = ring_buffer__new(bpf_map__fd(s->programs.skel->maps.news), follow_news, s, NULL);
-	if (!s->spaces || !s->symbols || !s->allocators || !s->reported || !s->exes || !s->news)
+	if (!s->reported || !s->exes || !s->news)
 		return message_set(&s->error, -ENOMEM, "out of memory");
 	if (watch_fd(s, records_fd) || watch_fd(s, ring_buffer__epoll_fd(s->news)))
 		return message_set(&s->error, -errno, "epoll: %s", strerror(errno));
+	s->loaded = true;
 	return 0;
 }
 
 int memtrace_open(const struct memtrace_options *options, struct memtrace **session)
 {
 	struct memtrace *s = calloc(1, sizeof(*s));
-	int err;
 
 	*session = s;
 	if (!s)
@@ -154,8 +153,12 @@ int memtrace_open(const struct memtrace_options *options, struct memtrace **sess
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (s->epoll_fd < 0)
 		return message_set(&s->error, -errno, "epoll: %s", strerror(errno));
-	err = open_parts(s);
-	return err;
+	s->spaces = spaces_new();
+	s->symbols = symbols_new();
+	s->allocators = allocators_new(log_allocator, s);
+	if (!s->spaces || !s->symbols || !s->allocators)
+		return message_set(&s->error, -ENOMEM, "out of memory");
+	return 0;
 }
 
 /* ---- what to trace ------------------------------------------------------------------------------ */
@@ -175,7 +178,7 @@ static int set_target(struct memtrace *s, enum session_target target, const char
 	free(s->target_text);
 	s->target_text = joined;
 	s->target = target;
-	return 0;
+	return s->loaded ? 0 : load_parts(s);
 }
 
 static int check_seccomp(struct memtrace *s, pid_t pid)
@@ -221,6 +224,7 @@ int memtrace_attach(struct memtrace *s, pid_t pid)
 				   MT_SCOPES - 1);
 	process_comm(pid, comm, sizeof(comm));
 	snprintf(text, sizeof(text), "pid %d (%s)", pid, comm);
+	s->by_pid = s->options.follow != MEMTRACE_FOLLOW_EXACT;
 	err = set_target(s, TARGET_PIDS, text);
 	if (err)
 		return err;
@@ -230,7 +234,6 @@ int memtrace_attach(struct memtrace *s, pid_t pid)
 	s->roots = grown;
 	grown[s->root_cnt] = (struct root){ .pid = pid, .scope = s->root_cnt + 1 };
 	s->root_cnt++;
-	s->by_pid = s->options.follow != MEMTRACE_FOLLOW_EXACT;
 	return 0;
 }
 
@@ -265,18 +268,19 @@ int memtrace_attach_cgroup(struct memtrace *s, const char *path)
 	fd = targets_open_cgroup(s, path);
 	if (fd < 0)
 		return fd;
-	if (bpf_map_update_elem(bpf_map__fd(s->programs.skel->maps.cgroups), &zero, &fd, BPF_ANY)) {
-		err = -errno;
-		close(fd);
-		return message_set(&s->error, err, "'%s' is not a cgroup of version 2 (give a directory "
-				   "below /sys/fs/cgroup)", path);
-	}
-	close(fd);
 	s->by_pid = s->options.follow != MEMTRACE_FOLLOW_EXACT;
-	if (asprintf(&text, "cgroup %s", path) < 0)
-		return message_set(&s->error, -ENOMEM, "out of memory");
-	err = set_target(s, TARGET_CGROUP, text);
-	free(text);
+	err = asprintf(&text, "cgroup %s", path) < 0 ? -ENOMEM : 0;
+	if (err) {
+		message_set(&s->error, err, "out of memory");
+	} else {
+		err = set_target(s, TARGET_CGROUP, text);
+		free(text);
+	}
+	if (!err && bpf_map_update_elem(bpf_map__fd(s->programs.skel->maps.cgroups), &zero, &fd,
+					BPF_ANY))
+		err = message_set(&s->error, -errno, "'%s' is not a cgroup of version 2 (give a "
+				  "directory below /sys/fs/cgroup)", path);
+	close(fd);
 	return err;
 }
 
@@ -317,6 +321,9 @@ int memtrace_start(struct memtrace *s)
 {
 	int err;
 
+	if (!s->loaded)
+		return message_set(&s->error, -EINVAL, "nothing to trace (give a pid, a command, or "
+				   "--all)");
 	if (s->started)
 		return 0;
 	err = targets_start(s);
@@ -386,6 +393,11 @@ int memtrace_fd(const struct memtrace *s)
 	return s->epoll_fd;
 }
 
+bool memtrace_limit_exceeded(const struct memtrace *s)
+{
+	return s->exceeded;
+}
+
 int memtrace_command_status(struct memtrace *s, int *wait_status)
 {
 	return s->launch ? launch_status(s->launch, wait_status) : -ECHILD;
@@ -393,7 +405,7 @@ int memtrace_command_status(struct memtrace *s, int *wait_status)
 
 int memtrace_detach(struct memtrace *s)
 {
-	if (s->detached)
+	if (s->detached || !s->loaded)
 		return 0;
 	ring_buffer__consume(s->news); /* nobody stays stopped at exec */
 	s->tables.control->stop_at_exec = 0;
@@ -429,7 +441,7 @@ void memtrace_close(struct memtrace *s)
 {
 	if (!s)
 		return;
-	if (s->news && s->tables.control)
+	if (s->loaded)
 		memtrace_detach(s);
 	launch_free(s->launch);
 	ring_buffer__free(s->news);
@@ -439,7 +451,7 @@ void memtrace_close(struct memtrace *s)
 		space_put(s->past[i].space);
 		free(s->past[i].exe);
 	}
-	for (uint32_t slot = 0; s->exes && slot < s->tables.acct_cnt; slot++)
+	for (uint32_t slot = 0; s->exes && slot < s->slot_cnt; slot++)
 		free(s->exes[slot]);
 	tables_fini(&s->tables);
 	programs_unload(&s->programs);

@@ -75,7 +75,8 @@ struct memtrace {
 	struct attached *attached;
 	size_t attached_cnt;
 	bool by_pid; /* probes are bound to processes */
-	bool started, detached;
+	bool loaded, started, detached;
+	uint32_t slot_cnt; /* accounts there is room for */
 
 	struct past_account *past;
 	size_t past_cnt;

@@ -435,6 +435,9 @@ void tables_release(struct tables *t, const bool *slots)
 	for (uint32_t slot = 1; slot < t->acct_cnt; slot++) {
 		if (!slots[slot])
 			continue;
+		if (t->accts[slot].parent && t->accts[slot].parent < t->acct_cnt)
+			__atomic_fetch_sub(&t->accts[t->accts[slot].parent].heirs, 1,
+					   __ATOMIC_ACQ_REL);
 		t->accts[slot].id = 0;
 		STORE(t->accts[slot].state, MT_ACCT_FREE);
 		pool_push(&c->accts, (uint64_t *)&t->accts[slot].next_free, slot);

@@ -117,12 +117,12 @@ static void see_dependency(void *ctx, const char *path)
 	struct exec_walk *walk = ctx;
 	const struct allocator_file *file;
 	struct memtrace *s = walk->s;
-	char inside[PATH_MAX + 32];
+	char root[32];
 	int fd, copy, err;
 	struct stat st;
 
-	snprintf(inside, sizeof(inside), "/proc/%d/root%s", walk->pid, path);
-	fd = open(inside, O_RDONLY | O_CLOEXEC);
+	snprintf(root, sizeof(root), "/proc/%d/root", walk->pid);
+	fd = deps_open(root, path);
 	if (fd < 0)
 		return;
 	file = allocators_file(s->allocators, fd, path);
@@ -328,7 +328,7 @@ static int start_command(struct memtrace *s)
 
 	err = prepare_program(s, pid, s->program, false);
 	if (err < 0)
-		session_log(s, MEMTRACE_LOG_WARN, "cannot tell what %s will load: %s", s->program,
+		session_log(s, MEMTRACE_LOG_INFO, "cannot tell what %s will load: %s", s->program,
 			    strerror(-err));
 	know_file(s, s->program);
 	spaces_track(s->spaces, pid);

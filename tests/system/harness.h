@@ -159,6 +159,12 @@ void tracer_wait_ready(struct tracer *tracer); /* fails when it ends instead */
 json_t *tracer_finish(struct tracer *tracer);
 json_t *report_load(const char *path);
 
+/* For a trace whose reports come down a pipe, one a line (--json - --interval): the next one, or NULL
+ * at the end; the last; the first that has a row of the pid in which a member is not null. */
+json_t *report_next(int fd);
+json_t *report_last(int fd);
+json_t *report_wait_row(int fd, pid_t pid, const char *known);
+
 /* ---- target and memtrace together -------------------------------------------------------------- */
 
 enum way {

@@ -155,45 +155,84 @@ Test(ends, a_daemon_is_waited_for_and_the_commands_status_kept)
 
 SUITE(follow);
 
-static void trace_spawner(struct trace *trace, const char *const *options)
+/* The truth of spawner's two processes. */
+static const json_t *truth_of(const json_t *truths, pid_t parent, bool of_parent)
 {
-	trace_run(trace, &(struct trace_request){
-				 .way = ATTACHED,
-				 .argv = LIST("spawner"),
-				 .options = options,
-			 });
-	expect_exit(trace->memtrace, 0);
-	expect_consistent(trace->report);
-	cr_assert_eq(json_array_size(trace->truths), 2);
+	const json_t *first = json_array_get(truths, 0);
+
+	cr_assert_eq(json_array_size(truths), 2);
+	return (figure(first, "pid") == parent) == of_parent ? first : json_array_get(truths, 1);
 }
 
-static const json_t *truth_of(const struct trace *trace, bool parent)
+Test(follow, a_child_of_an_attached_process_is_traced_and_says_since_when)
 {
-	const json_t *first = json_array_get(trace->truths, 0);
+	struct pipe_pair out = pipe_new();
+	const json_t *child_truth;
+	struct tracer tracer;
+	struct target target;
+	json_t *report, *row;
+	pid_t parent, child;
 
-	return (figure(first, "pid") == trace->pid) == parent ? first :
-							       json_array_get(trace->truths, 1);
+	target_start(&target, LIST("spawner"),
+		     LIST(text_of("MT_TRUTH=%s", stage_path("truth"))));
+	parent = target.child->pid;
+	tracer_start(&tracer, &(struct tracer_start){
+				      .options = LIST("-p", text_of("%d", (int)parent), "--json",
+						      "-", "--interval", "0.05"),
+				      .out_fd = out.out,
+			      });
+	pipe_close(&out.out);
+	tracer_wait_ready(&tracer);
+	target_go(&target);
+	target_wait_done(&target);
+	/* the child's first calls are over; it goes on once it is followed */
+	child_truth = json_array_get(truths_load(stage_path("truth")), 0);
+	if (figure(child_truth, "pid") == parent)
+		child_truth = json_array_get(truths_load(stage_path("truth")), 1);
+	child = (pid_t)figure(child_truth, "pid");
+	report_wait_row(out.in, child, "followed_after_s");
+	target_release(&target);
+	report = report_last(out.in);
+	expect_exit(tracer.child, 0);
+	expect_consistent(report);
+	row = row_of_pid(report, child, 0);
+	cr_assert_not_null(row);
+	cr_expect_gt(json_number_value(member(row, "followed_after_s")), 0);
+	/* one pair of calls was before the probes, or not; the other was after */
+	cr_expect_geq(figure(row, "allocs"), 1);
+	cr_expect_leq(figure(row, "allocs"), 2);
+	expect_row(row_of_pid(report, parent, 0),
+		   truth_of(truths_load(stage_path("truth")), parent, true), ATTACHED, NULL);
 }
 
-Test(follow, a_child_of_an_attached_process_has_a_row_that_says_since_when)
+Test(follow, a_child_too_short_to_be_followed_has_a_row_all_the_same)
 {
 	struct trace trace;
-	json_t *row;
+	const json_t *truth;
 
-	trace_spawner(&trace, NULL);
-	expect_row(row_of_pid(trace.report, trace.pid, 0), truth_of(&trace, true), ATTACHED, NULL);
-	row = row_of_pid(trace.report, figure(truth_of(&trace, false), "pid"), 0);
-	cr_assert_not_null(row, "the child has no row");
-	cr_expect(json_is_number(member(row, "followed_after_s")),
-		  "since when the child was followed is not said");
-	cr_expect_leq(figure(row, "allocs"), 2);
+	trace_run(&trace, &(struct trace_request){ .way = ATTACHED, .argv = LIST("spawner") });
+	expect_exit(trace.memtrace, 0);
+	expect_consistent(trace.report);
+	truth = truth_of(trace.truths, trace.pid, false);
+	cr_expect_not_null(row_of_pid(trace.report, figure(truth, "pid"), 0));
+	truth = truth_of(trace.truths, trace.pid, true);
+	expect_row(row_of_pid(trace.report, trace.pid, 0), truth, ATTACHED, NULL);
 }
 
 Test(follow, nobody_is_followed_when_not_wanted)
 {
 	struct trace trace;
+	const json_t *truth;
 
-	trace_spawner(&trace, LIST("--follow", "none"));
-	expect_row(row_of_pid(trace.report, trace.pid, 0), truth_of(&trace, true), ATTACHED, NULL);
-	cr_expect_null(row_of_pid(trace.report, figure(truth_of(&trace, false), "pid"), 0));
+	trace_run(&trace, &(struct trace_request){
+				  .way = ATTACHED,
+				  .argv = LIST("spawner"),
+				  .options = LIST("--follow", "none"),
+			  });
+	expect_exit(trace.memtrace, 0);
+	expect_consistent(trace.report);
+	truth = truth_of(trace.truths, trace.pid, false);
+	cr_expect_null(row_of_pid(trace.report, figure(truth, "pid"), 0));
+	truth = truth_of(trace.truths, trace.pid, true);
+	expect_row(row_of_pid(trace.report, trace.pid, 0), truth, ATTACHED, NULL);
 }

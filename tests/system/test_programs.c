@@ -6,7 +6,9 @@
  */
 #include "expect.h"
 
+#include <poll.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -309,16 +311,26 @@ static void load_nginx(const char *socket)
 		request(socket);
 }
 
-/* A socket that listens before the server runs: requests wait for it. */
-static int listening(const char *path)
+/* Waits until a file was written in a directory that is watched. */
+static void wait_for_file(int watch, const char *name)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char room[4096] __attribute__((aligned(8)));
+	ssize_t len;
 
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) || listen(fd, 64))
-		fatal("no socket");
-	return fd;
+	for (;;) {
+		struct pollfd poll_fd = { .fd = watch, .events = POLLIN };
+
+		if (poll(&poll_fd, 1, TIMEOUT_MS) != 1)
+			fatal("%s was not written", name);
+		len = read(watch, room, sizeof(room));
+		for (ssize_t at = 0; at < len;) {
+			const struct inotify_event *event = (const void *)(room + at);
+
+			if (event->len && !strcmp(event->name, name))
+				return;
+			at += (ssize_t)(sizeof(*event) + event->len);
+		}
+	}
 }
 
 Test(programs, nginx_under_load_balances)
@@ -326,10 +338,9 @@ Test(programs, nginx_under_load_balances)
 	const char *socket = stage_path("nginx.sock"), *config = stage_path("nginx.conf");
 	const char *dir = stage_path("");
 	struct child *server;
-	int fd;
+	int watch;
 
 	need("nginx");
-	fd = listening(socket);
 	file_write(config,
 		   text_of("daemon off; master_process off; pid %snginx.pid; error_log stderr;\n"
 			   "events { worker_connections 64; }\n"
@@ -337,13 +348,15 @@ Test(programs, nginx_under_load_balances)
 			   "fastcgi_temp_path %sc; uwsgi_temp_path %sd; scgi_temp_path %se;\n"
 			   "server { listen unix:%s; location / { return 200 hello; } } }\n",
 			   dir, dir, dir, dir, dir, dir, socket));
+	watch = inotify_init1(IN_CLOEXEC);
+	if (inotify_add_watch(watch, dir, IN_CLOSE_WRITE) < 0)
+		fatal("cannot watch %s", dir);
 	server = child_start(&(struct start){
 		.argv = LIST("nginx", "-p", dir, "-c", config, "-e", "stderr"),
-		.env = LIST(text_of("NGINX=%d;", fd)),
-		.fds = (const int[]){ fd, -1 },
 	});
-	close(fd);
-	request(socket);
+	/* it writes its pid once its sockets listen */
+	wait_for_file(watch, "nginx.pid");
+	close(watch);
 	trace_server(server, load_nginx, socket);
 	child_signal(server, SIGQUIT);
 	expect_exit(server, 0);

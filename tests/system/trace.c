@@ -153,6 +153,60 @@ json_t *report_load(const char *path)
 	return report;
 }
 
+json_t *report_next(int fd)
+{
+	const char *line = pipe_line(fd);
+	json_error_t error;
+	json_t *report;
+
+	if (!line)
+		return NULL;
+	report = json_loads(line, JSON_REJECT_DUPLICATES, &error);
+	if (!report)
+		fatal("the report is no JSON: %s: %.200s", error.text, line);
+	return report;
+}
+
+json_t *report_last(int fd)
+{
+	json_t *report, *last = NULL;
+
+	while ((report = report_next(fd))) {
+		json_decref(last);
+		last = report;
+	}
+	if (!last)
+		fatal("no report came");
+	return last;
+}
+
+static bool knows(const json_t *report, pid_t pid, const char *known)
+{
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(json_object_get(report, "processes"), i, row)
+	{
+		if (json_integer_value(json_object_get(row, "pid")) == pid &&
+		    !json_is_null(json_object_get(row, known)))
+			return true;
+	}
+	return false;
+}
+
+json_t *report_wait_row(int fd, pid_t pid, const char *known)
+{
+	json_t *report;
+
+	while ((report = report_next(fd))) {
+		if (knows(report, pid, known))
+			return report;
+		json_decref(report);
+	}
+	fatal("the trace ended without a word of pid %d", (int)pid);
+	return NULL;
+}
+
 json_t *tracer_finish(struct tracer *tracer)
 {
 	child_wait(tracer->child);

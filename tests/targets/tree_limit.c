@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* tree_limit.c [children [mib]] - children that each stay below a limit which they pass together.
- * All are live at once: each waits until the last has allocated. */
+ * All are live at once: each waits for its parent's word, which never comes when that is killed. */
 #include "truth.h"
 
 #include <sys/wait.h>
@@ -8,6 +8,7 @@
 static void child(int report, int wait, long mib)
 {
 	t_forked();
+	alarm(120); /* whatever goes wrong, it does not stay for ever */
 	for (long i = 0; i < mib; i++)
 		t_malloc(1ul << 20);
 	t_write();
@@ -29,14 +30,14 @@ int main(int argc, char **argv)
 	for (long i = 0; i < children; i++) {
 		pid_t pid = fork();
 
-		if (!pid) {
-			close(wait[1]);
+		if (!pid)
 			child(report[1], wait[0], mib);
-		}
 		if (read(report[0], &byte, 1) != 1)
 			t_die("tree_limit: a child is gone\n");
 	}
-	close(wait[1]);
+	for (long i = 0; i < children; i++)
+		if (write(wait[1], "", 1) != 1)
+			t_die("tree_limit: the children are gone\n");
 	while (waitpid(-1, NULL, 0) > 0)
 		;
 	t_finish();
