@@ -29,7 +29,6 @@
 #define NEVER 1e300
 #define WAIT_MAX_S 1.0	 /* look around at least this often */
 #define STRAGGLERS_S 0.5 /* what the end of a command's tree may take before it is remarkable */
-#define CHECK_SHARE 20	 /* looking for a crossing takes at most one part in this of the time */
 
 enum ending { GOING_ON, TARGETS_ENDED, DURATION_OVER, INTERRUPTED, TERMINATED, BROKEN };
 
@@ -50,8 +49,6 @@ struct run {
 	bool wait_said;
 
 	bool crossing_said;
-	bool check_wanted;
-	double next_check;
 
 	uint64_t reported_allocs, reported_frees, reported_bytes;
 	double reported_at; /* snapshot time */
@@ -220,24 +217,19 @@ static void say_crossing(struct run *run, const struct memtrace_snapshot *snapsh
 	report_crossing(&run->report, snapshot);
 }
 
-/* The session wakes up for many reasons, and only a snapshot tells whether a limit was crossed; one
- * of a large heap is not cheap, so the next look waits in proportion to what this one took. */
+/* Tells a crossing as soon as the session has seen it; the snapshot has its stack. */
 static int look_for_crossing(struct run *run)
 {
 	struct memtrace_snapshot *snapshot;
-	double began = now_s();
 	int err;
 
-	if (run->crossing_said || !run->options->limit_mb || !run->check_wanted ||
-	    began < run->next_check)
+	if (run->crossing_said || !memtrace_limit_exceeded(run->session))
 		return 0;
 	err = memtrace_snapshot_take(run->session, &snapshot);
 	if (err)
 		return session_failed(run, err);
 	say_crossing(run, snapshot);
 	memtrace_snapshot_free(snapshot);
-	run->check_wanted = false;
-	run->next_check = began + (now_s() - began) * CHECK_SHARE;
 	return 0;
 }
 
@@ -328,11 +320,8 @@ static void wait_for_something(struct run *run)
 	until = earlier(until, earlier(run->next_report, run->ends_at));
 	if (run->command_ended_at != NEVER && !run->wait_said)
 		until = earlier(until, run->command_ended_at + STRAGGLERS_S);
-	if (run->check_wanted && !run->crossing_said)
-		until = earlier(until, run->next_check);
 	/* Rounded up, or the last millisecond would be spent spinning. */
-	if (poll(fds, 2, until > now ? (int)((until - now) * 1000) + 1 : 0) > 0 && fds[0].revents)
-		run->check_wanted = true;
+	poll(fds, 2, until > now ? (int)((until - now) * 1000) + 1 : 0);
 }
 
 /* Named processes come and go; targets given by pid or launched end the trace when they end. */

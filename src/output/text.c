@@ -128,6 +128,10 @@ static void put_live(struct report *r)
 		else
 			strbuf_puts(line, "; heap from before it is unknown");
 	}
+	/* what ended processes left behind was never live at one time */
+	if (!ranking->running_cnt && ranking->row_cnt > 1)
+		strbuf_printf(line, ", the sum of what %s processes left at their ends",
+			      units_count(ranking->row_cnt).text);
 	page_item(&r->page, TONE_PLAIN, "live heap");
 }
 
