@@ -33,9 +33,13 @@ enum variant { UNTRACED, FLOOR, NO_STACKS, STACKS, VARIANTS };
 static const char *const variant_names[] = { "untraced", "floor", "memtrace --stacks none",
 					      "memtrace --stacks fp" };
 
+/* How a target meets its probes: the two ways have links of different kinds. */
+enum way { LAUNCHED, ATTACHED };
+
 struct target {
 	pid_t pid;
 	int in, out;
+	struct memtrace *session; /* that launched it, or NULL */
 };
 
 static void die(const char *what)
@@ -44,10 +48,55 @@ static void die(const char *what)
 	exit(1);
 }
 
-static struct target target_start(const char *build, long pairs, int depth, int threads)
+static struct memtrace *session_open(enum memtrace_stacks stacks)
+{
+	struct memtrace_options options = { .sz = sizeof(options), .stacks = stacks };
+	struct memtrace *session;
+
+	if (memtrace_open(&options, &session)) {
+		fprintf(stderr, "cost: %s\n", memtrace_error(session));
+		exit(1);
+	}
+	return session;
+}
+
+/* Runs argv with stdin and stdout on these fds, under the session or alone. */
+static void target_spawn(struct target *t, char *const *argv, int in, int out)
+{
+	struct memtrace_command command = { .sz = sizeof(command), .argv = argv };
+	int stdin_fd, stdout_fd;
+
+	if (!t->session) {
+		t->pid = fork();
+		if (!t->pid) {
+			dup2(in, 0);
+			dup2(out, 1);
+			execv(argv[0], argv);
+			_exit(127);
+		}
+		return;
+	}
+	fflush(stdout);
+	stdin_fd = fcntl(0, F_DUPFD_CLOEXEC, 10);
+	stdout_fd = fcntl(1, F_DUPFD_CLOEXEC, 10);
+	dup2(in, 0);
+	dup2(out, 1);
+	if (memtrace_launch(t->session, &command, &t->pid) || memtrace_start(t->session)) {
+		fprintf(stderr, "cost: %s\n", memtrace_error(t->session));
+		exit(1);
+	}
+	dup2(stdin_fd, 0);
+	dup2(stdout_fd, 1);
+	close(stdin_fd);
+	close(stdout_fd);
+}
+
+static struct target target_start(const char *build, struct memtrace *session, long pairs, int depth,
+				  int threads)
 {
 	char program[4096], words[3][24], byte;
-	struct target t;
+	char *argv[] = { program, words[0], words[1], words[2], NULL };
+	struct target t = { .session = session };
 	int to[2], from[2];
 
 	snprintf(program, sizeof(program), "%s/bench/pairs", build);
@@ -56,13 +105,7 @@ static struct target target_start(const char *build, long pairs, int depth, int 
 	snprintf(words[2], sizeof(words[2]), "%d", threads);
 	if (pipe2(to, O_CLOEXEC) || pipe2(from, O_CLOEXEC))
 		die("pipe");
-	t.pid = fork();
-	if (!t.pid) {
-		dup2(to[0], 0);
-		dup2(from[1], 1);
-		execl(program, program, words[0], words[1], words[2], (char *)NULL);
-		_exit(127);
-	}
+	target_spawn(&t, argv, to[0], from[1]);
 	close(to[0]);
 	close(from[1]);
 	t.in = to[1];
@@ -85,7 +128,8 @@ static void target_end(struct target *t)
 {
 	close(t->in);
 	close(t->out);
-	waitpid(t->pid, NULL, 0);
+	if (!t->session)
+		waitpid(t->pid, NULL, 0);
 }
 
 /* ---- the floor ----------------------------------------------------------------------------------- */
@@ -95,17 +139,19 @@ struct floor {
 	struct bpf_object *object;
 	struct allocators *allocators;
 	struct probe_set *set;
+	enum way way;
 	pid_t pid;
 };
 
-static void floor_open(struct floor *f, const char *build)
+static void floor_open(struct floor *f, const char *build, enum way way)
 {
 	struct bpf_program *enter, *ret;
 	struct message why = { "" };
 	char path[4096];
 
 	memset(f, 0, sizeof(*f));
-	if (probe_kind_init(&f->kind, true, &why))
+	f->way = way;
+	if (probe_kind_init(&f->kind, way == ATTACHED, &why))
 		die(why.text);
 	snprintf(path, sizeof(path), "%s/bench/floor.bpf.o", build);
 	f->object = bpf_object__open(path);
@@ -137,7 +183,8 @@ static void floor_map(void *ctx, const struct process_map *map)
 	file = fd >= 0 ? allocators_file(f->allocators, fd, map->path) : NULL;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	if (file && file->site_cnt &&
-	    probe_set_attach(&f->kind, path, f->pid, file->sites, file->site_cnt, &f->set))
+	    probe_set_attach(&f->kind, path, f->way == ATTACHED ? f->pid : 0, file->sites,
+			     file->site_cnt, &f->set))
 		die("attaching the floor");
 	if (fd >= 0)
 		close(fd);
@@ -159,33 +206,42 @@ static double run_floor(struct floor *f, struct target *t)
 
 /* ---- memtrace ------------------------------------------------------------------------------------- */
 
-static double run_memtrace(struct target *t, enum memtrace_stacks stacks, long pairs, int threads)
+/* A run that did not count right does not count; making threads allocates a little. */
+static void check_counts(const struct memtrace_snapshot *snap, uint64_t pairs, int threads)
 {
-	struct memtrace_options options = { .sz = sizeof(options), .stacks = stacks };
-	struct memtrace_snapshot *snap;
-	struct memtrace *session;
 	uint64_t losses = 0;
+
+	for (size_t i = 0; i < snap->loss_cnt; i++)
+		losses += snap->losses[i].value;
+	if (!losses && snap->totals.allocs >= pairs * threads &&
+	    snap->totals.allocs <= pairs * threads + 2 * threads)
+		return;
+	fprintf(stderr, "cost: wrong count: %lu allocations, %lu losses\n",
+		(unsigned long)snap->totals.allocs, (unsigned long)losses);
+	exit(1);
+}
+
+static double run_memtrace(const char *build, enum way way, enum memtrace_stacks stacks, long pairs,
+			   int depth, int threads)
+{
+	struct memtrace *session = session_open(stacks);
+	struct target t = target_start(build, way == LAUNCHED ? session : NULL, pairs, depth, threads);
+	struct memtrace_snapshot *snap;
 	double ns;
 
-	if (memtrace_open(&options, &session) || memtrace_attach(session, t->pid) ||
-	    memtrace_start(session)) {
+	if (way == ATTACHED && (memtrace_attach(session, t.pid) || memtrace_start(session))) {
 		fprintf(stderr, "cost: %s\n", memtrace_error(session));
 		exit(1);
 	}
-	ns = target_run(t);
+	ns = target_run(&t);
+	target_end(&t);
+	while (memtrace_poll(session, 100) > 0)
+		;
 	if (memtrace_detach(session) || memtrace_snapshot_take(session, &snap)) {
 		fprintf(stderr, "cost: %s\n", memtrace_error(session));
 		exit(1);
 	}
-	for (size_t i = 0; i < snap->loss_cnt; i++)
-		losses += snap->losses[i].value;
-	/* a run that did not count right does not count; pthread_create allocates a little */
-	if (losses || snap->totals.allocs < (uint64_t)pairs * threads ||
-	    snap->totals.allocs > (uint64_t)pairs * threads + 2 * threads) {
-		fprintf(stderr, "cost: wrong count: %lu allocations, %lu losses\n",
-			(unsigned long)snap->totals.allocs, (unsigned long)losses);
-		exit(1);
-	}
+	check_counts(snap, pairs, threads);
 	memtrace_snapshot_free(snap);
 	memtrace_close(session);
 	return ns;
@@ -204,26 +260,35 @@ static double median(double *values, int cnt)
 	return cnt % 2 ? values[cnt / 2] : (values[cnt / 2 - 1] + values[cnt / 2]) / 2;
 }
 
+static double run_variant(enum variant v, const char *build, struct floor *floor, long pairs,
+			  int depth, int threads)
+{
+	struct target t;
+	double ns;
+
+	if (v == STACKS || v == NO_STACKS)
+		return run_memtrace(build, floor->way,
+				    v == STACKS ? MEMTRACE_STACKS_FP : MEMTRACE_STACKS_NONE, pairs,
+				    depth, threads);
+	t = target_start(build, NULL, pairs, depth, threads);
+	ns = v == FLOOR ? run_floor(floor, &t) : target_run(&t);
+	target_end(&t);
+	return ns;
+}
+
 static void compare(const char *build, struct floor *floor, int depth, int threads, int rounds)
 {
 	static double ns[VARIANTS][ROUNDS_MAX];
 	const long pairs = 200000;
 	double medians[VARIANTS];
 
-	for (int round = 0; round < rounds; round++) {
-		for (int v = 0; v < VARIANTS; v++) {
-			struct target t = target_start(build, pairs, depth, threads);
-
-			ns[v][round] = v == UNTRACED ? target_run(&t) :
-				       v == FLOOR ? run_floor(floor, &t) :
-				       run_memtrace(&t, v == STACKS ? MEMTRACE_STACKS_FP :
-								      MEMTRACE_STACKS_NONE,
-						    pairs, threads);
-			target_end(&t);
-		}
-	}
-	printf("\n%d frames, %d thread%s (median of %d interleaved runs of %ld pairs)\n", depth, threads,
-	       threads > 1 ? "s" : "", rounds, pairs);
+	for (int round = 0; round < rounds; round++)
+		for (int v = 0; v < VARIANTS; v++)
+			ns[v][round] = run_variant(v, build, floor, pairs, depth, threads);
+	printf("\n%s, %d frames, %d thread%s (median of %d interleaved runs of %ld pairs; %s)\n",
+	       floor->way == LAUNCHED ? "launched" : "attached", depth, threads,
+	       threads > 1 ? "s" : "", rounds, pairs,
+	       floor->kind.multi ? "multi-uprobe links on an inode" : "perf uprobes on a process");
 	for (int v = 0; v < VARIANTS; v++)
 		medians[v] = median(ns[v], rounds);
 	for (int v = 0; v < VARIANTS; v++)
@@ -241,12 +306,13 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: cost BUILD_DIR [ROUNDS]\n");
 		return 2;
 	}
-	floor_open(&floor, argv[1]);
-	printf("probes: %s\n", floor.kind.multi ? "multi-uprobe links" : "perf uprobes");
-	compare(argv[1], &floor, 3, 1, rounds);
-	compare(argv[1], &floor, 16, 1, rounds);
-	compare(argv[1], &floor, 3, 2, rounds);
-	allocators_free(floor.allocators);
-	bpf_object__close(floor.object);
+	for (int way = LAUNCHED; way <= ATTACHED; way++) {
+		floor_open(&floor, argv[1], way);
+		compare(argv[1], &floor, 3, 1, rounds);
+		compare(argv[1], &floor, 16, 1, rounds);
+		compare(argv[1], &floor, 3, 2, rounds);
+		allocators_free(floor.allocators);
+		bpf_object__close(floor.object);
+	}
 	return 0;
 }

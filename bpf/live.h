@@ -2,7 +2,7 @@
 /*
  * live.h - the live table: (account, address) -> size, site, time of birth.
  *
- * Two-choice buckets of 16 slots in generations that double; inserts go to the newest generation,
+ * Two-choice buckets of 16 slots in generations that grow by halves; inserts go to the newest generation,
  * then to older ones, then to the spill hash. Nothing ever moves: a block stays where it was put, so a
  * free that looks at the same places finds it without a lock. Both homes are chosen by hash, so an
  * empty slot never ends a search.
@@ -10,7 +10,7 @@
 #ifndef MEMTRACE_BPF_LIVE_H
 #define MEMTRACE_BPF_LIVE_H
 
-#define LIVE_CROWDED 12 /* first free slot this late in both homes: ask for room */
+#define LIVE_CROWDED 10 /* first free slot this late in both homes: ask for room */
 
 /* The packed key, or 0 for an address that cannot be packed. */
 static __always_inline u64 live_key(u64 addr, u32 acct)

@@ -42,23 +42,8 @@ struct mt_task {
 	__u32 frame_cnt;
 	__u32 stack_end; /* enum mt_stack_end */
 	__u64 frames[MT_CHUNKS_PER_STACK_MAX * MT_CHUNK_FRAMES];
-	struct mt_window window; /* when the CPU's own is taken */
-};
-
-/* A window for the program that runs on this CPU now: cheaper to copy into than task storage, whose
- * slab objects the kernel checks on every copy. busy is taken by an exchange, because a program can
- * be preempted; then the next one uses its task's. */
-struct mt_scratch {
-	__u64 busy;
 	struct mt_window window;
 };
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct mt_scratch);
-} scratches SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);

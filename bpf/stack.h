@@ -41,12 +41,13 @@ static __always_inline bool address_is_user(u64 addr)
 
 /* Walks the frame-pointer chain from fp; the first frame, pc, is given. Fills t->frames,
  * t->frame_cnt, t->hash; returns why the stack ended. */
-static __always_inline u32 stack_walk(struct mt_task *t, struct mt_window *window, u64 pc, u64 sp,
-				      u64 fp)
+GLOBAL int stack_walk(struct mt_task *t, u64 pc, u64 sp, u64 fp)
 {
 	u32 depth = control.stack_depth, have = 0, n, end = MT_END_DEPTH;
 	u64 base = 0, hash = HASH_PRIME;
 
+	if (!t)
+		return MT_END_OFF;
 	t->frames[0] = pc;
 	hash = HASH_MIX(hash, pc);
 	n = 1;
@@ -58,7 +59,7 @@ static __always_inline u32 stack_walk(struct mt_task *t, struct mt_window *windo
 		u64 off = fp - base, step, next, ret;
 
 		if (off + 16 > have) {
-			have = window_read(window, fp);
+			have = window_read(&t->window, fp);
 			if (!have) {
 				end = MT_END_READ_FAULT;
 				break;
@@ -68,8 +69,8 @@ static __always_inline u32 stack_walk(struct mt_task *t, struct mt_window *windo
 		}
 		/* a bound the verifier sees right where it counts; off is in the window already */
 		asm volatile("%0 &= %1" : "+r"(off) : "i"((MT_WINDOW_BYTES - 1) & ~7));
-		next = *(u64 *)((void *)window->words + off);
-		ret = *(u64 *)((void *)window->words + off + 8);
+		next = *(u64 *)((void *)t->window.words + off);
+		ret = *(u64 *)((void *)t->window.words + off + 8);
 		if (!ret) {
 			end = MT_END_COMPLETE;
 			break;
@@ -102,27 +103,6 @@ out:
 	return end;
 }
 
-/* In the task's own window: another task's program was preempted while it used the CPU's. */
-GLOBAL int stack_walk_in_task(struct mt_task *t, u64 pc, u64 sp, u64 fp)
-{
-	return t ? stack_walk(t, &t->window, pc, sp, fp) : MT_END_OFF;
-}
-
-GLOBAL int stack_walk_fp(struct mt_task *t, u64 pc, u64 sp, u64 fp)
-{
-	struct mt_scratch *scratch;
-	u32 zero = 0, end;
-
-	scratch = bpf_map_lookup_elem(&scratches, &zero);
-	if (!t || !scratch)
-		return MT_END_OFF;
-	if (scratch->busy || __sync_lock_test_and_set(&scratch->busy, 1))
-		return stack_walk_in_task(t, pc, sp, fp);
-	end = stack_walk(t, &scratch->window, pc, sp, fp);
-	*(volatile u64 *)&scratch->busy = 0;
-	return end;
-}
-
 /* Takes the current call path into t. */
 static __always_inline void stack_take(struct pt_regs *ctx, struct mt_task *t)
 {
@@ -130,7 +110,7 @@ static __always_inline void stack_take(struct pt_regs *ctx, struct mt_task *t)
 	t->hash = HASH_PRIME;
 	t->stack_end = MT_END_OFF;
 	if (control.stacks == MT_STACKS_FP)
-		stack_walk_fp(t, PT_REGS_IP(ctx), PT_REGS_SP(ctx), PT_REGS_FP(ctx));
+		stack_walk(t, PT_REGS_IP(ctx), PT_REGS_SP(ctx), PT_REGS_FP(ctx));
 }
 
 #endif

@@ -12,11 +12,11 @@
  *	 slot i    | addr>>3: 45 | acct:19 | size:44 | site:20 | time of birth |
  *	           +--------+--------+  +------+------+    +-------------+
  *
- * Segments are all of one size (the kernel inlines look-ups then) and come in generations, each as
- * large as all before it; a hash picks segment and bucket within a generation:
+ * Segments are all of one size (the kernel inlines look-ups then) and come in generations, each about
+ * half as large as all before it; a hash picks segment and bucket within a generation:
  *
- *	generation  0    1    2         3
- *	segments    [0]  [1]  [2] [3]   [4] [5] [6] [7]
+ *	generation  0    1    2    3    4         5
+ *	segments    [0]  [1]  [2]  [3]  [4] [5]   [6] [7]
  *
  * key 0 is an empty slot. A slot is taken by a compare-and-swap of key; meta is written last and
  * cleared first, so a reader that sees meta != 0 and the same key twice has seen one block.
@@ -48,7 +48,7 @@
 #define MT_LIVE_SEGMENTS 4096
 #define MT_INDEX_SEGMENT 1024
 #define MT_INDEX_SEGMENTS 128
-#define MT_GENERATIONS 16
+#define MT_GENERATIONS 32
 #define MT_SITE_SEGMENT 4096 /* sites in one segment */
 #define MT_SITE_SEGMENTS 256
 #define MT_CHUNK_SEGMENT 8192 /* chunks in one segment */

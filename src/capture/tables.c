@@ -129,11 +129,12 @@ static uint32_t segment_cnt(const struct mt_generations *g)
 	return g->of[g->cnt - 1].first + g->of[g->cnt - 1].mask + 1;
 }
 
-/* Adds a generation as large as all before it, or as large a half of that as the budget allows. */
+/* Adds a generation half as large as all before it, or as much of that as the budget allows: large
+ * enough that there are few, small enough to be there before the others are full. */
 static int grow_generation(struct tables *t, struct mt_generations *g, struct bpf_map *outer,
 			   void **segments, uint32_t max, size_t item, uint32_t items)
 {
-	uint32_t first = segment_cnt(g), want = first, got = 0;
+	uint32_t first = segment_cnt(g), want = first / 2 + !(first / 2), got = 0;
 
 	while (want & (want - 1))
 		want &= want - 1;

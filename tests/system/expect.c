@@ -5,13 +5,17 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- reading ------------------------------------------------------------------------------------ */
+/* ---- reading ------------------------------------------------------------------------------------
+ */
 
 json_t *member(const json_t *object, const char *name)
 {
 	size_t len = strcspn(name, ".");
-	const char *first = text_of("%.*s", (int)len, name);
-	json_t *value = json_object_get(object, first);
+	char first[64];
+	json_t *value;
+
+	snprintf(first, sizeof(first), "%.*s", (int)len, name);
+	value = json_object_get(object, first);
 
 	if (!value)
 		fatal("the report has no \"%s\"", name);
@@ -75,7 +79,8 @@ json_t *only_row(const json_t *report)
 	return json_array_get(member(report, "processes"), 0);
 }
 
-/* ---- a report by itself ------------------------------------------------------------------------ */
+/* ---- a report by itself ------------------------------------------------------------------------
+ */
 
 static void expect_same(const char *what, const char *of, long long got, long long wanted)
 {
@@ -190,7 +195,8 @@ void expect_consistent(const json_t *report)
 	expect_totals(report);
 }
 
-/* ---- against the truth -------------------------------------------------------------------------- */
+/* ---- against the truth --------------------------------------------------------------------------
+ */
 
 static bool preloads(const char *const *env)
 {
@@ -235,9 +241,9 @@ static struct usage library_usage(const json_t *truth, enum way way, const char 
 	struct usage usage = { 0 };
 
 	if (threads)
-		add_usage(&usage, valgrind_usage(LIST(target_path("thread_base"),
-						      text_of("%lld", threads)),
-						 NULL, NULL));
+		add_usage(&usage,
+			  valgrind_usage(LIST(target_path("thread_base"), text_of("%lld", threads)),
+					 NULL, NULL));
 	if (way != LAUNCHED)
 		return usage; /* it was there before */
 	if (json_is_true(member(truth, "cxx")))
@@ -335,7 +341,8 @@ void expect_request_exact(const struct trace_request *request)
 	expect_exact(&trace);
 }
 
-/* ---- sites --------------------------------------------------------------------------------------- */
+/* ---- sites
+ * --------------------------------------------------------------------------------------- */
 
 const char *site_function(const json_t *site)
 {
@@ -370,7 +377,7 @@ json_t *site_of(const json_t *report, const json_t *row, const char *function)
 void expect_sites(const json_t *report, const json_t *row, const json_t *truth)
 {
 	static const char *const names[] = { "live_blocks", "live_bytes", "alloc_blocks",
-					     "alloc_bytes", "peak_bytes",  "bytes_at_peak" };
+					     "alloc_bytes", "peak_bytes", "bytes_at_peak" };
 	json_t *expected;
 	size_t i;
 
@@ -389,7 +396,8 @@ void expect_sites(const json_t *report, const json_t *row, const json_t *truth)
 	}
 }
 
-/* ---- messages ------------------------------------------------------------------------------------ */
+/* ---- messages
+ * ------------------------------------------------------------------------------------ */
 
 void expect_one_line(struct child *memtrace, const char *const *words)
 {

@@ -30,14 +30,14 @@ void expect_target_exact(enum way way, const char *const *argv);
 void expect_request_exact(const struct trace_request *request);
 
 /* Two tests from one sentence; what follows are the target's words. */
-#define BOTH_WAYS(suite, sentence, ...)                                                            \
-	Test(suite, sentence##_launched)                                                           \
-	{                                                                                          \
-		expect_target_exact(LAUNCHED, LIST(__VA_ARGS__));                                  \
-	}                                                                                          \
-	Test(suite, sentence##_attached)                                                           \
-	{                                                                                          \
-		expect_target_exact(ATTACHED, LIST(__VA_ARGS__));                                  \
+#define BOTH_WAYS(suite, sentence, ...)                           \
+	Test(suite, sentence##_launched)                          \
+	{                                                         \
+		expect_target_exact(LAUNCHED, LIST(__VA_ARGS__)); \
+	}                                                         \
+	Test(suite, sentence##_attached)                          \
+	{                                                         \
+		expect_target_exact(ATTACHED, LIST(__VA_ARGS__)); \
 	}
 
 /* The one site of a process whose leaf function (inlined frames aside) is this one, or NULL. */

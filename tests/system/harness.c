@@ -29,7 +29,8 @@ static struct {
 	size_t text_cnt;
 } stage;
 
-/* ---- stage ------------------------------------------------------------------------------------ */
+/* ---- stage ------------------------------------------------------------------------------------
+ */
 
 void stage_set_up(void)
 {
@@ -153,7 +154,8 @@ const char *find_program(const char *name)
 	}
 }
 
-/* ---- processes -------------------------------------------------------------------------------- */
+/* ---- processes --------------------------------------------------------------------------------
+ */
 
 static bool is_added(const char *const *env, const char *variable)
 {
@@ -168,7 +170,9 @@ static bool is_added(const char *const *env, const char *variable)
 /* What would make the test depend on who runs it, and how. */
 static bool is_ours(const char *variable)
 {
-	static const char *const dropped[] = { "SUDO_", "MT_", "LD_", "MEMTRACE", "CRITERION", "BXF" };
+	static const char *const dropped[] = {
+		"SUDO_", "MT_", "LD_", "MEMTRACE", "CRITERION", "BXF"
+	};
 
 	for (size_t i = 0; i < sizeof(dropped) / sizeof(dropped[0]); i++)
 		if (!strncmp(variable, dropped[i], strlen(dropped[i])))
@@ -217,9 +221,11 @@ static void enter(const struct start *start, const struct child *child, char **e
 	if (start->cwd && chdir(start->cwd))
 		_exit(126);
 	become(open("/dev/null", O_RDONLY), STDIN_FILENO);
-	become(start->out_fd ? start->out_fd : open(child->out, O_WRONLY | O_CREAT | O_APPEND, 0666),
+	become(start->out_fd ? start->out_fd
+			     : open(child->out, O_WRONLY | O_CREAT | O_APPEND, 0666),
 	       STDOUT_FILENO);
-	become(start->err_fd ? start->err_fd : open(child->err, O_WRONLY | O_CREAT | O_APPEND, 0666),
+	become(start->err_fd ? start->err_fd
+			     : open(child->err, O_WRONLY | O_CREAT | O_APPEND, 0666),
 	       STDERR_FILENO);
 	/* whatever else the test runner has open is not the program's business */
 	syscall(SYS_close_range, 3, ~0U, 4 /* CLOSE_RANGE_CLOEXEC */);
@@ -272,8 +278,8 @@ int child_wait(struct child *child)
 {
 	if (child->reaped)
 		return child->wait_status;
-	wait_readable(child->pidfd, text_of("the end of process %d (its stderr: %s)", (int)child->pid,
-					    file_text(child->err)));
+	wait_readable(child->pidfd, text_of("the end of process %d (its stderr: %s)",
+					    (int)child->pid, file_text(child->err)));
 	if (waitpid(child->pid, &child->wait_status, 0) != child->pid)
 		fatal("waitpid: %s", strerror(errno));
 	child->reaped = true;
@@ -313,7 +319,8 @@ int run(const struct start *start, struct child **child)
 	return child_wait(started);
 }
 
-/* ---- pipes ------------------------------------------------------------------------------------ */
+/* ---- pipes ------------------------------------------------------------------------------------
+ */
 
 struct pipe_pair pipe_new(void)
 {

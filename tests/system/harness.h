@@ -24,24 +24,24 @@
 
 #define fatal(...) cr_assert_fail(__VA_ARGS__)
 
-#define skip(...)                                                                                  \
-	do {                                                                                       \
-		fprintf(stderr, "SKIP: ");                                                         \
-		fprintf(stderr, __VA_ARGS__);                                                      \
-		fprintf(stderr, "\n");                                                             \
-		cr_skip_test(__VA_ARGS__);                                                         \
+#define skip(...)                             \
+	do {                                  \
+		fprintf(stderr, "SKIP: ");    \
+		fprintf(stderr, __VA_ARGS__); \
+		fprintf(stderr, "\n");        \
+		cr_skip_test(__VA_ARGS__);    \
 	} while (0)
 
 /* Words of a command line or an environment: LIST("-p", "12"). */
 #define LIST(...) ((const char *const[]){ __VA_ARGS__, NULL })
 
-/* ---- stage ------------------------------------------------------------------------------------ */
+/* ---- stage ------------------------------------------------------------------------------------
+ */
 
 void stage_set_up(void);    /* of every suite: .init */
 void stage_tear_down(void); /* of every suite: .fini */
 
-#define SUITE(name)                                                                                \
-	TestSuite(name, .init = stage_set_up, .fini = stage_tear_down, .timeout = 300)
+#define SUITE(name) TestSuite(name, .init = stage_set_up, .fini = stage_tear_down, .timeout = 300)
 
 /* A path in the stage's directory; valid until the test ends. */
 const char *stage_path(const char *name);
@@ -60,14 +60,15 @@ const char *memtrace_path(void);
 /* Where a program is in PATH, or NULL. */
 const char *find_program(const char *name);
 
-/* ---- processes -------------------------------------------------------------------------------- */
+/* ---- processes --------------------------------------------------------------------------------
+ */
 
 struct child {
 	pid_t pid;
 	int pidfd;
 	bool reaped;
-	int wait_status;	   /* once reaped */
-	const char *out, *err;	   /* paths of what it wrote */
+	int wait_status;       /* once reaped */
+	const char *out, *err; /* paths of what it wrote */
 };
 
 struct start {
@@ -93,7 +94,8 @@ void expect_exit(struct child *child, int status);
 /* Runs a program to its end; the wait status. */
 int run(const struct start *start, struct child **child);
 
-/* ---- pipes ------------------------------------------------------------------------------------ */
+/* ---- pipes ------------------------------------------------------------------------------------
+ */
 
 struct pipe_pair {
 	int in, out; /* read end, write end; -1 once closed */
@@ -114,14 +116,15 @@ const char *pipe_line(int fd);
 /* Waits for a line that holds the words; fails at the end of the file. */
 const char *pipe_wait_line(int fd, const char *words);
 
-/* ---- a target, and memtrace ------------------------------------------------------------------- */
+/* ---- a target, and memtrace -------------------------------------------------------------------
+ */
 
 /* A target that waits: for target_go() to begin, for target_release() to end. */
 struct target {
 	struct child *child; /* NULL when memtrace started it */
 	struct pipe_pair ready, go, done, hold;
-	int fds[5];	     /* what it inherits */
-	const char *env[5];  /* where it finds them */
+	int fds[5];	    /* what it inherits */
+	const char *env[5]; /* where it finds them */
 };
 
 /* The pipes alone, for a target that memtrace starts: pass it fds and env. Then, in this process,
@@ -159,13 +162,14 @@ void tracer_wait_ready(struct tracer *tracer); /* fails when it ends instead */
 json_t *tracer_finish(struct tracer *tracer);
 json_t *report_load(const char *path);
 
-/* For a trace whose reports come down a pipe, one a line (--json - --interval): the next one, or NULL
- * at the end; the last; the first that has a row of the pid in which a member is not null. */
+/* For a trace whose reports come down a pipe, one a line (--json - --interval): the next one, or
+ * NULL at the end; the last; the first that has a row of the pid in which a member is not null. */
 json_t *report_next(int fd);
 json_t *report_last(int fd);
 json_t *report_wait_row(int fd, pid_t pid, const char *known);
 
-/* ---- target and memtrace together -------------------------------------------------------------- */
+/* ---- target and memtrace together --------------------------------------------------------------
+ */
 
 enum way {
 	LAUNCHED,      /* memtrace -- target */

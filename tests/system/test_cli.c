@@ -24,7 +24,8 @@ static json_t *parse(const char *text)
 	return value;
 }
 
-/* ---- outputs ----------------------------------------------------------------------------------- */
+/* ---- outputs -----------------------------------------------------------------------------------
+ */
 
 SUITE(output);
 
@@ -44,8 +45,8 @@ Test(output, json_can_own_stdout_and_the_text_goes_to_stderr)
 {
 	struct child *memtrace;
 
-	run(&(struct start){
-		    .argv = LIST(memtrace_path(), "--json", "-", "--", target_path("leaky")) },
+	run(&(struct start){ .argv = LIST(memtrace_path(), "--json", "-", "--",
+					  target_path("leaky")) },
 	    &memtrace);
 	expect_exit(memtrace, 0);
 	expect_consistent(parse(file_text(memtrace->out)));
@@ -112,8 +113,8 @@ Test(output, a_json_file_is_replaced_and_nothing_is_left_beside_it)
 
 	cr_assert_eq(mkdir(dir, 0755), 0);
 	file_write(path, "old");
-	run(&(struct start){
-		    .argv = LIST(memtrace_path(), "--json", path, "--", target_path("leaky")) },
+	run(&(struct start){ .argv = LIST(memtrace_path(), "--json", path, "--",
+					  target_path("leaky")) },
 	    &memtrace);
 	expect_consistent(report_load(path));
 	run(&(struct start){ .argv = LIST("ls", "-A", dir) }, &ls);
@@ -148,7 +149,8 @@ Test(output, version_and_help_go_to_stdout)
 	cr_expect_leq(lines, 50, "%zu lines are more than a screen", lines);
 }
 
-/* ---- what is traced ----------------------------------------------------------------------------- */
+/* ---- what is traced -----------------------------------------------------------------------------
+ */
 
 SUITE(selection);
 
@@ -165,7 +167,8 @@ static void expect_truth_of(const json_t *report, pid_t pid, const char *path)
 static void start_two(struct target *targets)
 {
 	target_start(&targets[0], LIST("mix"), LIST(text_of("MT_TRUTH=%s", stage_path("truth0"))));
-	target_start(&targets[1], LIST("leaky"), LIST(text_of("MT_TRUTH=%s", stage_path("truth1"))));
+	target_start(&targets[1], LIST("leaky"),
+		     LIST(text_of("MT_TRUTH=%s", stage_path("truth1"))));
 }
 
 static void finish_two(struct target *targets)
@@ -185,9 +188,9 @@ Test(selection, two_pids_have_a_row_each)
 	json_t *report;
 
 	start_two(targets);
-	tracer_start(&tracer, &(struct tracer_start){
-				      .options = LIST("-p", pid_text(&targets[0]), "-p",
-						      pid_text(&targets[1])) });
+	tracer_start(&tracer,
+		     &(struct tracer_start){ .options = LIST("-p", pid_text(&targets[0]), "-p",
+							     pid_text(&targets[1])) });
 	tracer_wait_ready(&tracer);
 	finish_two(targets);
 	report = tracer_finish(&tracer);
@@ -207,9 +210,8 @@ Test(selection, a_pid_said_twice_is_traced_once)
 	json_t *report;
 
 	target_start(&target, LIST("mix"), LIST(text_of("MT_TRUTH=%s", truth)));
-	tracer_start(&tracer, &(struct tracer_start){
-				      .options = LIST("-p", pid_text(&target), "-p",
-						      pid_text(&target)) });
+	tracer_start(&tracer, &(struct tracer_start){ .options = LIST("-p", pid_text(&target), "-p",
+								      pid_text(&target)) });
 	tracer_wait_ready(&tracer);
 	target_go(&target);
 	target_release(&target);
@@ -273,11 +275,11 @@ Test(selection, by_name_takes_those_that_run_and_those_that_come)
 
 	start_renamed(&running, path, stage_path("truth0"));
 	target_start(&other, LIST("leaky"), NULL);
-	tracer_start(&tracer, &(struct tracer_start){
-				      .options = LIST("--comm", name, "--json", "-", "--interval",
-						      "0.05"),
-				      .out_fd = out.out,
-			      });
+	tracer_start(&tracer,
+		     &(struct tracer_start){
+			     .options = LIST("--comm", name, "--json", "-", "--interval", "0.05"),
+			     .out_fd = out.out,
+		     });
 	pipe_close(&out.out);
 	tracer_wait_ready(&tracer);
 	start_renamed(&later, path, stage_path("truth1"));
@@ -346,7 +348,8 @@ Test(selection, by_cgroup_takes_its_processes_only)
 	cr_expect_null(row_of_pid(report, outside.child->pid, 0));
 }
 
-/* ---- the command's user -------------------------------------------------------------------------- */
+/* ---- the command's user
+ * -------------------------------------------------------------------------- */
 
 SUITE(user);
 
@@ -388,7 +391,8 @@ Test(user, is_the_one_asked_for)
 	expect_user(LIST("--user", "nobody"), NULL, "65534");
 }
 
-/* ---- how it ends ---------------------------------------------------------------------------------- */
+/* ---- how it ends
+ * ---------------------------------------------------------------------------------- */
 
 SUITE(ending);
 
@@ -399,8 +403,8 @@ Test(ending, after_the_duration_the_target_runs_on_untouched)
 	json_t *report;
 
 	target_start(&target, LIST("steady"), NULL);
-	tracer_start(&tracer, &(struct tracer_start){
-				      .options = LIST("-p", pid_text(&target), "--duration", "0.2") });
+	tracer_start(&tracer, &(struct tracer_start){ .options = LIST("-p", pid_text(&target),
+								      "--duration", "0.2") });
 	tracer_wait_ready(&tracer);
 	target_go(&target);
 	report = tracer_finish(&tracer);
@@ -419,8 +423,7 @@ Test(ending, on_ctrl_c_the_target_runs_on_untouched)
 	struct target target;
 
 	target_start(&target, LIST("waiting"), NULL);
-	tracer_start(&tracer,
-		     &(struct tracer_start){ .options = LIST("-p", pid_text(&target)) });
+	tracer_start(&tracer, &(struct tracer_start){ .options = LIST("-p", pid_text(&target)) });
 	tracer_wait_ready(&tracer);
 	target_go(&target);
 	target_wait_done(&target);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* test_life.c - fork, vfork, clone, exec, exit: which account a block belongs to, and how one ends. */
+/* test_life.c - fork, vfork, clone, exec, exit: which account a block belongs to, and how one ends.
+ */
 #include "expect.h"
 
 #include <signal.h>
@@ -8,18 +9,18 @@
 SUITE(rule5_accounts);
 
 /* Trees: launched, and attached with probes that are in every process already. */
-#define TREE(sentence, ...)                                                                        \
-	Test(rule5_accounts, sentence##_launched)                                                  \
-	{                                                                                          \
-		expect_target_exact(LAUNCHED, LIST(__VA_ARGS__));                                  \
-	}                                                                                          \
-	Test(rule5_accounts, sentence##_followed_exactly)                                          \
-	{                                                                                          \
-		expect_request_exact(&(struct trace_request){                                      \
-			.way = ATTACHED,                                                           \
-			.argv = LIST(__VA_ARGS__),                                                 \
-			.options = LIST("--follow", "exact"),                                      \
-		});                                                                                \
+#define TREE(sentence, ...)                                       \
+	Test(rule5_accounts, sentence##_launched)                 \
+	{                                                         \
+		expect_target_exact(LAUNCHED, LIST(__VA_ARGS__)); \
+	}                                                         \
+	Test(rule5_accounts, sentence##_followed_exactly)         \
+	{                                                         \
+		expect_request_exact(&(struct trace_request){     \
+			.way = ATTACHED,                          \
+			.argv = LIST(__VA_ARGS__),                \
+			.options = LIST("--follow", "exact"),     \
+		});                                               \
 	}
 
 TREE(a_child_owns_only_what_it_allocates, "fork_inherit")
@@ -67,7 +68,8 @@ Test(rule5_accounts, the_rows_of_execs_say_how_each_ended)
 	struct trace trace;
 	long long pid;
 
-	trace_run(&trace, &(struct trace_request){ .way = LAUNCHED, .argv = LIST("exec_self", "3") });
+	trace_run(&trace,
+		  &(struct trace_request){ .way = LAUNCHED, .argv = LIST("exec_self", "3") });
 	cr_assert_eq(row_cnt(trace.report), 3);
 	pid = figure(json_array_get(trace.truths, 0), "pid");
 	for (size_t i = 0; i < 3; i++) {
@@ -79,7 +81,8 @@ Test(rule5_accounts, the_rows_of_execs_say_how_each_ended)
 	}
 }
 
-/* ---- how it ended ------------------------------------------------------------------------------ */
+/* ---- how it ended ------------------------------------------------------------------------------
+ */
 
 SUITE(ends);
 
@@ -94,8 +97,8 @@ static void expect_end(const char *const *argv, int status, const char *by, cons
 	expect_exact(&trace);
 	row = only_row(trace.report);
 	cr_expect_str_eq(ended_by(row), by);
-	cr_expect_eq(figure(row, name), value, "%s is %lld, should be %lld", name, figure(row, name),
-		     value);
+	cr_expect_eq(figure(row, name), value, "%s is %lld, should be %lld", name,
+		     figure(row, name), value);
 	cr_expect(json_is_null(member(row, strcmp(name, "signal") ? "signal" : "exit_status")));
 }
 
@@ -151,7 +154,8 @@ Test(ends, a_daemon_is_waited_for_and_the_commands_status_kept)
 	expect_exact(&trace);
 }
 
-/* ---- children of an attached process ----------------------------------------------------------- */
+/* ---- children of an attached process -----------------------------------------------------------
+ */
 
 SUITE(follow);
 
@@ -173,8 +177,7 @@ Test(follow, a_child_of_an_attached_process_is_traced_and_says_since_when)
 	json_t *report, *row;
 	pid_t parent, child;
 
-	target_start(&target, LIST("spawner"),
-		     LIST(text_of("MT_TRUTH=%s", stage_path("truth"))));
+	target_start(&target, LIST("spawner"), LIST(text_of("MT_TRUTH=%s", stage_path("truth"))));
 	parent = target.child->pid;
 	tracer_start(&tracer, &(struct tracer_start){
 				      .options = LIST("-p", text_of("%d", (int)parent), "--json",

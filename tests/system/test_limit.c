@@ -135,7 +135,8 @@ Test(limit, stops_before_the_crossing_call_returns_and_lets_it_be_continued)
 	pipe_close(&err.out);
 	tracer_wait_ready(&tracer);
 	target_go(&target);
-	cr_assert_eq(waitid(P_PID, (id_t)target.child->pid, &info, WSTOPPED | WEXITED | WNOWAIT), 0);
+	cr_assert_eq(waitid(P_PID, (id_t)target.child->pid, &info, WSTOPPED | WEXITED | WNOWAIT),
+		     0);
 	cr_assert_eq(info.si_code, CLD_STOPPED, "it ended instead");
 	cr_expect_eq(progress(), 20, "%llu calls returned", progress());
 	/* it says how to continue */
@@ -192,7 +193,8 @@ Test(limit, kills_the_whole_tree)
 	cr_expect_eq(figure(report, "limit.usage_bytes"), 26 * MIB);
 }
 
-/* ---- gates -------------------------------------------------------------------------------------- */
+/* ---- gates --------------------------------------------------------------------------------------
+ */
 
 SUITE(gates);
 
@@ -206,7 +208,8 @@ static void expect_gate(const char *const *argv, const char *const *options, int
 
 Test(gates, a_crossed_limit_is_status_3)
 {
-	expect_gate(LIST("crossing", "30", "20"), LIST("--limit-mb", "20", "--fail-on", "limit"), 3);
+	expect_gate(LIST("crossing", "30", "20"), LIST("--limit-mb", "20", "--fail-on", "limit"),
+		    3);
 }
 
 Test(gates, a_limit_kept_is_the_commands_status)

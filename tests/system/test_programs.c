@@ -38,7 +38,8 @@ static size_t valgrind_env(const char **env, size_t room)
 		const char *line = text_of("%.*s", (int)strcspn(text, "\n"), text);
 
 		if ((!strncmp(line, "LD_", 3) || !strncmp(line, "GLIBCXX_", 8) ||
-		     !strncmp(line, "GLIBCPP_", 8)) && cnt < room)
+		     !strncmp(line, "GLIBCPP_", 8)) &&
+		    cnt < room)
 			env[cnt++] = line;
 	}
 	return cnt;
@@ -78,7 +79,8 @@ Test(programs, sqlite3_in_memory_equals_valgrind)
 	expect_same_as_valgrind(
 		LIST("sqlite3", "-batch", "-init", "/dev/null", ":memory:",
 		     "create table t(a integer primary key, b text);"
-		     "with recursive n(i) as (select 1 union all select i + 1 from n where i < 2000) "
+		     "with recursive n(i) as (select 1 union all select i + 1 from n where i < "
+		     "2000) "
 		     "insert into t select i, printf('%040d', i) from n;"
 		     "create index x on t(b); select count(*), sum(length(b)) from t;"
 		     "delete from t where a % 3 = 0; select max(b) from t;"),
@@ -98,11 +100,11 @@ Test(programs, python3_equals_valgrind)
 Test(programs, perl_equals_valgrind)
 {
 	need("perl");
-	expect_same_as_valgrind(
-		LIST("perl", "-e",
-		     "my %h; $h{$_ % 700} .= 'x' x ($_ % 30) for 1..5000; "
-		     "print scalar(keys %h), \"\\n\"; print join(',', sort keys %h) =~ tr/,//, \"\\n\";"),
-		LIST("PERL_HASH_SEED=0", "PERL_PERTURB_KEYS=0"));
+	expect_same_as_valgrind(LIST("perl", "-e",
+				     "my %h; $h{$_ % 700} .= 'x' x ($_ % 30) for 1..5000; "
+				     "print scalar(keys %h), \"\\n\"; print join(',', sort keys "
+				     "%h) =~ tr/,//, \"\\n\";"),
+				LIST("PERL_HASH_SEED=0", "PERL_PERTURB_KEYS=0"));
 }
 
 static void git(const char *dir, const char *const *words)
@@ -139,7 +141,8 @@ Test(programs, git_log_equals_valgrind)
 				LIST("GIT_CONFIG_NOSYSTEM=1", "HOME=/nonexistent"));
 }
 
-/* ---- a tree ------------------------------------------------------------------------------------- */
+/* ---- a tree -------------------------------------------------------------------------------------
+ */
 
 static json_t *row_of_program(const json_t *report, const char *name)
 {
@@ -165,11 +168,11 @@ Test(programs, gcc_has_a_row_for_every_program_it_runs)
 
 	need("gcc");
 	file_write(source, "#include <stdio.h>\nint main(void) { return puts(\"hello\") < 0; }\n");
-	tracer_start(&tracer, &(struct tracer_start){
-				      .command = LIST("gcc", "-O1", "-o", stage_path("hello"),
-						      source),
-				      .env = LIST(text_of("TMPDIR=%s", stage_path(""))),
-			      });
+	tracer_start(&tracer,
+		     &(struct tracer_start){
+			     .command = LIST("gcc", "-O1", "-o", stage_path("hello"), source),
+			     .env = LIST(text_of("TMPDIR=%s", stage_path(""))),
+		     });
 	report = tracer_finish(&tracer);
 	expect_exit(tracer.child, 0);
 	cr_assert_not_null(report);
@@ -189,10 +192,11 @@ Test(programs, a_pipeline_of_the_shell_is_complete)
 	json_t *report, *row;
 	size_t i;
 
-	tracer_start(&tracer, &(struct tracer_start){
-				      .command = LIST("sh", "-c",
-						      "seq 1 2000 | sort -r | head -n 3 >/dev/null; "
-						      "exit 9") });
+	tracer_start(&tracer,
+		     &(struct tracer_start){
+			     .command = LIST("sh", "-c",
+					     "seq 1 2000 | sort -r | head -n 3 >/dev/null; "
+					     "exit 9") });
 	report = tracer_finish(&tracer);
 	expect_exit(tracer.child, 9);
 	cr_assert_not_null(report);
@@ -212,10 +216,9 @@ Test(programs, a_static_program_run_by_the_shell_is_exact)
 	struct tracer tracer;
 	json_t *report, *row;
 
-	tracer_start(&tracer, &(struct tracer_start){
-				      .command = LIST("sh", "-c", "\"$0\"; true",
-						      target_path("static_glibc")),
-				      .env = LIST(text_of("MT_TRUTH=%s", truth)) });
+	tracer_start(&tracer, &(struct tracer_start){ .command = LIST("sh", "-c", "\"$0\"; true",
+								      target_path("static_glibc")),
+						      .env = LIST(text_of("MT_TRUTH=%s", truth)) });
 	report = tracer_finish(&tracer);
 	expect_exit(tracer.child, 0);
 	cr_assert_not_null(report);
@@ -225,7 +228,8 @@ Test(programs, a_static_program_run_by_the_shell_is_exact)
 	expect_row(row, json_array_get(truths_load(truth), 0), LAUNCHED, NULL);
 }
 
-/* ---- servers ------------------------------------------------------------------------------------ */
+/* ---- servers ------------------------------------------------------------------------------------
+ */
 
 /* Attaches, puts load on, ends with SIGINT; the report must agree with itself. */
 static json_t *trace_server(struct child *server, void (*load)(const char *socket),
@@ -341,13 +345,14 @@ Test(programs, nginx_under_load_balances)
 	int watch;
 
 	need("nginx");
-	file_write(config,
-		   text_of("daemon off; master_process off; pid %snginx.pid; error_log stderr;\n"
-			   "events { worker_connections 64; }\n"
-			   "http { access_log off; client_body_temp_path %sa; proxy_temp_path %sb;\n"
-			   "fastcgi_temp_path %sc; uwsgi_temp_path %sd; scgi_temp_path %se;\n"
-			   "server { listen unix:%s; location / { return 200 hello; } } }\n",
-			   dir, dir, dir, dir, dir, dir, socket));
+	file_write(
+		config,
+		text_of("daemon off; master_process off; pid %snginx.pid; error_log stderr;\n"
+			"events { worker_connections 64; }\n"
+			"http { access_log off; client_body_temp_path %sa; proxy_temp_path %sb;\n"
+			"fastcgi_temp_path %sc; uwsgi_temp_path %sd; scgi_temp_path %se;\n"
+			"server { listen unix:%s; location / { return 200 hello; } } }\n",
+			dir, dir, dir, dir, dir, dir, socket));
 	watch = inotify_init1(IN_CLOEXEC);
 	if (inotify_add_watch(watch, dir, IN_CLOSE_WRITE) < 0)
 		fatal("cannot watch %s", dir);

@@ -20,8 +20,9 @@ Test(robust, an_attached_target_outlives_memtrace_killed)
 	struct target target;
 
 	target_start(&target, LIST("steady"), LIST(truth_env()));
-	tracer_start(&tracer, &(struct tracer_start){
-				      .options = LIST("-p", text_of("%d", (int)target.child->pid)) });
+	tracer_start(&tracer,
+		     &(struct tracer_start){
+			     .options = LIST("-p", text_of("%d", (int)target.child->pid)) });
 	tracer_wait_ready(&tracer);
 	target_go(&target);
 	child_signal(tracer.child, SIGKILL);
@@ -102,8 +103,8 @@ Test(robust, two_tracers_of_one_target_are_both_exact)
 
 		cr_assert_not_null(report);
 		expect_consistent(report);
-		expect_row(only_row(report),
-			   json_array_get(truths_load(stage_path("truth")), 0), ATTACHED, NULL);
+		expect_row(only_row(report), json_array_get(truths_load(stage_path("truth")), 0),
+			   ATTACHED, NULL);
 	}
 }
 
@@ -154,12 +155,12 @@ Test(robust, a_process_that_was_just_there_is_not_touched_by_a_launched_tree)
 
 	target_start(&other, LIST("waiting"), NULL);
 	target_prepare(&tree);
-	tracer_start(&tracer, &(struct tracer_start){
-				      .command = LIST(target_path("waiting")),
-				      .env = LIST(tree.env[0], tree.env[1], tree.env[2],
-						  tree.env[3]),
-				      .fds = tree.fds,
-			      });
+	tracer_start(&tracer,
+		     &(struct tracer_start){
+			     .command = LIST(target_path("waiting")),
+			     .env = LIST(tree.env[0], tree.env[1], tree.env[2], tree.env[3]),
+			     .fds = tree.fds,
+		     });
 	target_started(&tree);
 	cr_assert(pipe_wait(tree.ready.in));
 	expect_code_untouched(other.child->pid);

@@ -35,22 +35,22 @@ static void expect_preloaded_exact(enum way way, const char *library, const char
 	});
 }
 
-#define PRELOADED(name, library)                                                                   \
-	Test(rule1_family, name##_launched)                                                        \
-	{                                                                                          \
-		expect_preloaded_exact(LAUNCHED, library, "family");                               \
-	}                                                                                          \
-	Test(rule1_family, name##_attached)                                                        \
-	{                                                                                          \
-		expect_preloaded_exact(ATTACHED, library, "family");                               \
-	}                                                                                          \
-	Test(rule1_family, name##_mix_launched)                                                    \
-	{                                                                                          \
-		expect_preloaded_exact(LAUNCHED, library, "mix");                                  \
-	}                                                                                          \
-	Test(rule1_family, name##_cxx_attached)                                                    \
-	{                                                                                          \
-		expect_preloaded_exact(ATTACHED, library, "cxx_new");                              \
+#define PRELOADED(name, library)                                      \
+	Test(rule1_family, name##_launched)                           \
+	{                                                             \
+		expect_preloaded_exact(LAUNCHED, library, "family");  \
+	}                                                             \
+	Test(rule1_family, name##_attached)                           \
+	{                                                             \
+		expect_preloaded_exact(ATTACHED, library, "family");  \
+	}                                                             \
+	Test(rule1_family, name##_mix_launched)                       \
+	{                                                             \
+		expect_preloaded_exact(LAUNCHED, library, "mix");     \
+	}                                                             \
+	Test(rule1_family, name##_cxx_attached)                       \
+	{                                                             \
+		expect_preloaded_exact(ATTACHED, library, "cxx_new"); \
 	}
 
 PRELOADED(preloaded_jemalloc_counts, "libjemalloc.so.2")

@@ -45,10 +45,10 @@ static void expect_agreement(const char *const *argv, struct usage extra)
 		     figure(truth, "alloc_bytes") + extra.alloc_bytes);
 }
 
-#define AGREES(sentence, ...)                                                                      \
-	Test(truth, sentence)                                                                      \
-	{                                                                                          \
-		expect_agreement(LIST(__VA_ARGS__), (struct usage){ 0 });                          \
+#define AGREES(sentence, ...)                                             \
+	Test(truth, sentence)                                             \
+	{                                                                 \
+		expect_agreement(LIST(__VA_ARGS__), (struct usage){ 0 }); \
 	}
 
 AGREES(of_nothing, "empty")

@@ -7,7 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- words ------------------------------------------------------------------------------------- */
+/* ---- words -------------------------------------------------------------------------------------
+ */
 
 struct words {
 	const char *word[WORDS_MAX];
@@ -37,7 +38,8 @@ static void add_target(struct words *words, const char *const *argv)
 	add_all(words, argv + 1);
 }
 
-/* ---- a target ---------------------------------------------------------------------------------- */
+/* ---- a target ----------------------------------------------------------------------------------
+ */
 
 void target_prepare(struct target *target)
 {
@@ -99,7 +101,8 @@ void target_release(struct target *target)
 	pipe_close(&target->hold.out);
 }
 
-/* ---- memtrace ---------------------------------------------------------------------------------- */
+/* ---- memtrace ----------------------------------------------------------------------------------
+ */
 
 void tracer_start(struct tracer *tracer, const struct tracer_start *start)
 {
@@ -213,7 +216,8 @@ json_t *tracer_finish(struct tracer *tracer)
 	return report_load(tracer->json);
 }
 
-/* ---- together ----------------------------------------------------------------------------------- */
+/* ---- together -----------------------------------------------------------------------------------
+ */
 
 json_t *truths_load(const char *path)
 {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* failures.c - calls that yield no block: nothing is allocated, and an old block stays as it was. */
+/* failures.c - calls that yield no block: nothing is allocated, and an old block stays as it was.
+ */
 #include "truth.h"
 
 #define HUGE_SIZE ((size_t)PTRDIFF_MAX - 4096)

@@ -83,7 +83,8 @@ static struct t_state t_state;
 /* Keeps the compiler from knowing what a pointer is, or that a block is not needed. */
 #define T_HIDE(p) __asm__ volatile("" : "+r"(p) : : "memory")
 
-/* ---- the table of blocks ----------------------------------------------------------------------- */
+/* ---- the table of blocks -----------------------------------------------------------------------
+ */
 
 static inline void t_die(const char *why)
 {
@@ -146,7 +147,8 @@ static T_UNUSED T_NOINLINE struct t_block t_take(uintptr_t address)
 	return taken;
 }
 
-/* ---- booking ------------------------------------------------------------------------------------ */
+/* ---- booking ------------------------------------------------------------------------------------
+ */
 
 static T_UNUSED T_NOINLINE void t_peak(void)
 {
@@ -204,7 +206,8 @@ static T_UNUSED T_NOINLINE void t_moved(uintptr_t old, size_t size, void *block)
 	}
 }
 
-/* ---- the family ---------------------------------------------------------------------------------- */
+/* ---- the family
+ * ---------------------------------------------------------------------------------- */
 
 T_INLINE void *t_malloc(size_t size)
 {
@@ -288,7 +291,8 @@ T_INLINE void *t_posix_memalign(size_t alignment, size_t size)
 	return block;
 }
 
-/* ---- racing threads ------------------------------------------------------------------------------ */
+/* ---- racing threads
+ * ------------------------------------------------------------------------------ */
 
 struct t_tally {
 	uint64_t allocs, frees, alloc_bytes, freed_bytes;
@@ -316,7 +320,8 @@ T_INLINE void t_tally_free(struct t_tally *tally, void *block)
 	free(block);
 }
 
-/* Adds a thread's sums to the account; one thread at a time. The peak is then nobody's knowledge. */
+/* Adds a thread's sums to the account; one thread at a time. The peak is then nobody's knowledge.
+ */
 static T_UNUSED void t_add(const struct t_tally *tally)
 {
 	t_state.allocs += tally->allocs;
@@ -328,7 +333,8 @@ static T_UNUSED void t_add(const struct t_tally *tally)
 	t_state.peak_unknown = true;
 }
 
-/* ---- accounts -------------------------------------------------------------------------------------- */
+/* ---- accounts
+ * -------------------------------------------------------------------------------------- */
 
 /* In a forked child, first: an account of its own begins, and every block is inherited. */
 static T_UNUSED void t_forked(void)
@@ -447,7 +453,8 @@ static T_UNUSED void t_write(void)
 	close(fd);
 }
 
-/* ---- handshake ----------------------------------------------------------------------------------- */
+/* ---- handshake
+ * ----------------------------------------------------------------------------------- */
 
 static inline int t_env_fd(const char *name)
 {
@@ -506,7 +513,8 @@ static T_UNUSED void t_finish(void)
 	t_hold();
 }
 
-/* ---- numbers ------------------------------------------------------------------------------------- */
+/* ---- numbers
+ * ------------------------------------------------------------------------------------- */
 
 T_INLINE uint32_t t_random(uint32_t *seed)
 {
