@@ -28,7 +28,7 @@ static __always_inline struct mt_bucket *live_bucket(u32 generation, u64 key, u3
 
 	if (generation >= MT_GENERATIONS)
 		return NULL;
-	asm volatile("%0 &= %1" : "+r"(generation) : "i"(MT_GENERATIONS - 1)); /* for the verifier */
+	BOUND(generation, MT_GENERATIONS - 1);
 	segment = control.live.of[generation].first +
 		  MT_HOME_SEGMENT(h, control.live.of[generation].mask);
 	inner = bpf_map_lookup_elem(&live, &segment);
@@ -60,8 +60,10 @@ enum live_take { LIVE_LOOK, LIVE_TAKE, LIVE_TAKE_THREADED };
 /* What is in slot i; taken out when take says so. 0 when another thread was faster. */
 static __always_inline int bucket_take(struct mt_bucket *b, u32 i, struct mt_spill *out, u32 take)
 {
-	u64 meta = b->meta[i];
+	u64 meta;
 
+	BOUND(i, MT_BUCKET_SLOTS - 1);
+	meta = b->meta[i];
 	out->born_ns = b->born_ns[i];
 	/* the swap decides between two threads freeing one block */
 	if (take == LIVE_TAKE_THREADED)
@@ -131,7 +133,9 @@ GLOBAL int live_find(u64 key, struct mt_spill *out, u32 take)
 
 static __always_inline int live_spill(u64 key, const struct mt_spill *block)
 {
-	if (bpf_map_update_elem(&spill, &key, block, BPF_ANY))
+	struct mt_spill copy = *block; /* on the stack: 6.1 takes no other memory of ours here */
+
+	if (bpf_map_update_elem(&spill, &key, &copy, BPF_ANY))
 		return -1;
 	__sync_fetch_and_add(&control.spilled, 1);
 	count_notice(MT_NOTICE_SPILLED);
@@ -170,6 +174,7 @@ GLOBAL int generation_insert(u32 generation, u64 key, struct mt_spill *block, u3
 			if (i >= MT_BUCKET_SLOTS)
 				return -1;
 		}
+		BOUND(i, MT_BUCKET_SLOTS - 1);
 		if (__sync_val_compare_and_swap(&a->key[i], 0, key))
 			continue;
 		a->born_ns[i] = block->born_ns;

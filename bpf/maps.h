@@ -9,6 +9,11 @@
 #ifndef MEMTRACE_BPF_MAPS_H
 #define MEMTRACE_BPF_MAPS_H
 
+/* States a bound where the verifier sees it: right before the value is used. Bounds checked earlier
+ * are lost when the compiler copies the value (6.1 does not follow 32-bit moves) or hoists the use.
+ * The value must be in bounds already: mask is all ones. */
+#define BOUND(var, mask) asm volatile("%0 &= %1" : "+r"(var) : "i"(mask))
+
 /* A function verified once, by itself. Weak, so that the compiler does not carry what it knows of the
  * result into callers: the verifier would not know it and refuse their missing checks. */
 #define GLOBAL __attribute__((noinline, weak))

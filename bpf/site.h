@@ -19,7 +19,7 @@ static __always_inline struct mt_index_bucket *index_bucket(u32 generation, u64 
 
 	if (generation >= MT_GENERATIONS)
 		return NULL;
-	asm volatile("%0 &= %1" : "+r"(generation) : "i"(MT_GENERATIONS - 1)); /* for the verifier */
+	BOUND(generation, MT_GENERATIONS - 1);
 	segment = control.index.of[generation].first +
 		  MT_HOME_SEGMENT(h, control.index.of[generation].mask);
 	inner = bpf_map_lookup_elem(&site_index, &segment);
@@ -184,6 +184,7 @@ GLOBAL int index_enter(struct mt_index_bucket *b, struct mt_task *t, u32 acct, u
 			return 0;
 		if (room >= INDEX_CROWDED)
 			want_room(WANT_INDEX);
+		BOUND(room, MT_BUCKET_SLOTS - 1);
 		if (!__sync_val_compare_and_swap(&b->entry[room], 0, entry))
 			return entry & MT_SITE_MASK;
 		twin = index_lookup(b, t, acct, frame_cnt, entry);

@@ -67,8 +67,7 @@ GLOBAL int stack_walk(struct mt_task *t, u64 pc, u64 sp, u64 fp)
 			base = fp;
 			off = 0;
 		}
-		/* a bound the verifier sees right where it counts; off is in the window already */
-		asm volatile("%0 &= %1" : "+r"(off) : "i"((MT_WINDOW_BYTES - 1) & ~7));
+		BOUND(off, (MT_WINDOW_BYTES - 1) & ~7);
 		next = *(u64 *)((void *)t->window.words + off);
 		ret = *(u64 *)((void *)t->window.words + off + 8);
 		if (!ret) {
