@@ -41,10 +41,25 @@ static void mark_followed(struct memtrace *s, const struct mt_news *news)
 	__atomic_or_fetch(&a->flags, MT_ACCT_LATE, __ATOMIC_ACQ_REL);
 }
 
+/* A forked child runs what its parent ran; it may be gone by now, the parent's slot is kept. */
+static void inherit_exe(struct memtrace *s, const struct mt_news *news)
+{
+	const struct mt_acct *a;
+
+	if (!news->acct || news->acct >= s->tables.acct_cnt)
+		return;
+	a = &s->tables.accts[news->acct];
+	if (a->id != news->acct_id || a->parent >= s->tables.acct_cnt || !s->exes[a->parent])
+		return;
+	free(s->exes[news->acct]);
+	s->exes[news->acct] = strdup(s->exes[a->parent]);
+}
+
 static void on_fork(struct memtrace *s, const struct mt_news *news)
 {
 	bool any;
 
+	inherit_exe(s, news);
 	if (!s->by_pid)
 		return;
 	if (!targets_attach_process(s, news->tgid, &any) && any)
@@ -106,8 +121,6 @@ static void on_seen(struct memtrace *s, const struct mt_news *news)
 	s->tables.accts[slot].start_ns = news->time_ns;
 	s->tables.accts[slot].followed_ns = session_now_ns();
 	s->tables.accts[slot].flags |= MT_ACCT_LATE;
-	free(s->exes[slot]);
-	s->exes[slot] = process_exe(news->tgid);
 }
 
 /* The probe has signalled the one that crossed; the rest of its tree follows. */
@@ -190,12 +203,18 @@ static int keep_past(struct memtrace *s, struct account_record *record)
 	p->record = *record;
 	memset(record, 0, sizeof(*record));
 	p->space = spaces_get(s->spaces, p->record.acct.tgid, p->record.acct.start_ns);
-	p->exe = s->exes[p->record.slot];
-	s->exes[p->record.slot] = NULL;
+	p->exe = s->exes[p->record.slot] ? strdup(s->exes[p->record.slot]) : NULL;
 	s->reported[p->record.slot] = true;
 	if (p->record.acct.ended_by != MT_ENDED_EXEC)
 		targets_detach_pid(s, p->record.acct.tgid);
 	return 0;
+}
+
+static void forget_slot(struct memtrace *s, uint32_t slot)
+{
+	s->reported[slot] = false;
+	free(s->exes[slot]);
+	s->exes[slot] = NULL;
 }
 
 /* Everything that ended is copied once, and its slots taken back when no child needs them more. */
@@ -241,7 +260,7 @@ int follow_harvest(struct memtrace *s)
 		tables_release(&s->tables, over);
 		for (uint32_t slot = 1; slot < s->tables.acct_cnt; slot++)
 			if (over[slot])
-				s->reported[slot] = false;
+				forget_slot(s, slot);
 	}
 out:
 	free(fresh);

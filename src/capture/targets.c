@@ -216,6 +216,8 @@ int targets_adopt(struct memtrace *s, pid_t pid, uint32_t scope, uint32_t *out)
 	if (process_thread_cnt(pid) == 1)
 		__atomic_and_fetch(&a->threaded, ~MT_THREADED_ASSUMED, __ATOMIC_ACQ_REL);
 	epoch_raise(s);
+	free(s->exes[slot]);
+	s->exes[slot] = process_exe(pid);
 	*out = slot;
 	return 0;
 }
