@@ -288,7 +288,7 @@ static void compare(const char *build, struct floor *floor, int depth, int threa
 	printf("\n%s, %d frames, %d thread%s (median of %d interleaved runs of %ld pairs; %s)\n",
 	       floor->way == LAUNCHED ? "launched" : "attached", depth, threads,
 	       threads > 1 ? "s" : "", rounds, pairs,
-	       floor->kind.multi ? "multi-uprobe links on an inode" : "perf uprobes on a process");
+	       floor->kind.multi ? "multi-uprobe links" : "perf uprobes");
 	for (int v = 0; v < VARIANTS; v++)
 		medians[v] = median(ns[v], rounds);
 	for (int v = 0; v < VARIANTS; v++)

@@ -33,13 +33,10 @@ enum { WANT_LIVE, WANT_INDEX };
 GLOBAL int want_room(u32 which)
 {
 	u32 *flag = which == WANT_LIVE ? &control.want_live : &control.want_index;
-	struct mt_news item = {};
 
 	if (*(volatile u32 *)flag || __sync_lock_test_and_set(flag, 1))
 		return 0;
-	item.kind = MT_NEWS_GROW;
-	item.time_ns = bpf_ktime_get_ns();
-	news_send(&item);
+	bpf_ringbuf_output(&growth, &which, sizeof(which), 0);
 	return 0;
 }
 

@@ -6,6 +6,20 @@
 #define CLONE_VM 0x00000100
 #define CLONE_THREAD 0x00010000
 
+/* Probes bound to a process do not fire for another thread group in its address space. */
+static __always_inline void share_news(const struct mt_acct *a, u32 slot, u32 tgid)
+{
+	struct mt_news item = {};
+
+	item.kind = MT_NEWS_SHARE;
+	item.tgid = tgid;
+	item.time_ns = bpf_ktime_get_ns();
+	item.acct = slot;
+	item.acct_id = a->id;
+	count_notice(MT_NOTICE_SHARER_LATE);
+	news_send(&item);
+}
+
 SEC("tp_btf/task_newtask")
 int BPF_PROG(on_newtask, struct task_struct *child, u64 clone_flags)
 {
@@ -29,6 +43,8 @@ int BPF_PROG(on_newtask, struct task_struct *child, u64 clone_flags)
 		m = *parent;
 		__sync_fetch_and_add(&a->sharers, 1);
 		bpf_map_update_elem(&members, &child_tgid, &m, BPF_ANY);
+		if (control.follow == MT_FOLLOW_BY_PID)
+			share_news(a, m.acct, child_tgid);
 		return 0;
 	}
 	if (control.follow == MT_FOLLOW_NONE)
@@ -72,16 +88,11 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	item.tgid = tgid;
 	item.time_ns = bpf_ktime_get_ns();
 	bpf_get_current_comm(item.comm, sizeof(item.comm));
-	if (!m) {
-		if (control.watch_exec && tgid != control.self_tgid) {
-			item.kind = MT_NEWS_SEEN;
-			news_send(&item);
-		}
+	if (!m && (tgid == control.self_tgid || !adopt_wants()))
 		return 0;
-	}
-	old = m->acct;
-	fresh.scope = m->scope;
-	a = acct_create(&fresh.acct, tgid, parent_tgid(task), m->scope);
+	old = m ? m->acct : 0;
+	fresh.scope = m ? m->scope : 0;
+	a = acct_create(&fresh.acct, tgid, parent_tgid(task), fresh.scope);
 	acct_leave(old, MT_ENDED_EXEC, 0);
 	bpf_map_update_elem(&members, &tgid, &fresh, BPF_ANY);
 	t = task_get(0);

@@ -202,6 +202,12 @@ struct {
 	__uint(max_entries, 256 * 1024);
 } news SEC(".maps");
 
+/* Wakes the thread that grows tables. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} growth SEC(".maps");
+
 struct mt_control control;
 
 #endif

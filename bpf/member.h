@@ -138,7 +138,7 @@ static __always_inline u32 member_slot(u32 tgid)
 
 	if (m)
 		return m->acct;
-	return control.adopt ? member_adopt(tgid) : 0;
+	return control.adopt_at_call ? member_adopt(tgid) : 0;
 }
 
 /* The current thread's state when it is traced, else NULL. Threads nobody traces get none. */

@@ -25,10 +25,11 @@ clean_up()
 }
 trap clean_up EXIT
 
-# Each part begins with what it is, and the command a user would type.
+# Each part begins with what it is, and the command a user would type. Reports go to stdout too, so
+# that all stays in order.
 part()
 {
-	printf '\n==== %s\n     $ sudo memtrace %s\n\n' "$1" "$2" >&2
+	printf '\n==== %s\n     $ sudo memtrace %s\n\n' "$1" "$2"
 }
 
 for program in sqlite3 python3; do
@@ -63,6 +64,7 @@ END
 cat >"$stage/pages.py" <<'END'
 import json, sys, zlib
 
+print("up", flush=True)
 sys.stdin.read(1)  # memtrace is ready
 cache = {}
 for page in range(1800):
@@ -76,23 +78,24 @@ cd "$stage"
 
 part "sqlite3 builds, queries and prunes a table of 400,000 rows in memory, 250 MiB allowed" \
 	"--limit-mb 250 -- sqlite3 :memory: '.read orders.sql'"
-"${as_root[@]}" "$memtrace" --limit-mb 250 --top 3 -- sqlite3 :memory: '.read orders.sql'
+"${as_root[@]}" "$memtrace" --limit-mb 250 --top 3 -- sqlite3 :memory: '.read orders.sql' 2>&1
 
-# Opened for both directions, so that neither side waits for the other to open it.
-exec 3<>go
-python3 pages.py <go 3<&- &
+# It says when it is up, and begins when memtrace is ready. The pipe is open for both directions, so
+# that neither side waits for the other to open it.
+exec 3<>go 4< <(exec python3 pages.py <go)
 python=$!
-part "python3 runs already; its cache grows past 250 MiB" "--limit-mb 250 -p $python"
-"${as_root[@]}" "$memtrace" --limit-mb 250 --top 3 -p "$python" 3<&- 2> >(
+read -r <&4 || refuse "python3 does not start"
+part "python3 runs already; its cache is going to grow past 250 MiB" "--limit-mb 250 -p $python"
+"${as_root[@]}" "$memtrace" --limit-mb 250 --top 3 -p "$python" 2> >(
 	while IFS= read -r line; do
-		printf '%s\n' "$line" >&2
-		[ "$line" != "memtrace: ready" ] || printf x >&3
+		printf '%s\n' "$line"
+		[ "$line" != "memtrace: ready" ] || printf x >go
 	done)
 wait "$python" || refuse "python3 ended with status $?"
 python=
-exec 3<&-
+cat <&4
 
 part "a small program that leaks on three call paths" "--limit-mb 250 -- leaky 1000"
-"${as_root[@]}" "$memtrace" --limit-mb 250 -- "$targets/leaky" 1000
+"${as_root[@]}" "$memtrace" --limit-mb 250 -- "$targets/leaky" 1000 2>&1
 
-printf '\n==== done: three programs traced; sqlite3, python3 and leaky ran unmodified\n' >&2
+printf '\n==== done: sqlite3, python3 and leaky were traced as they are, without a change to any\n'

@@ -76,6 +76,8 @@
 	X(NEWS_DROPPED, news_dropped, "notifications dropped; the tables still hold the facts")    \
 	X(SPILLED, spilled_blocks, "blocks kept in the spill hash while the table grew")           \
 	X(GHOSTS_FULL, inherited_guesses, "frees taken as inherited without proof")                \
+	X(SHARER_LATE, sharers_followed_late,                                                      \
+	  "vfork or CLONE_VM children of attached processes that ran before they had probes")      \
 	X(MMAP_LOST, map_records_lost, "module map records the kernel dropped")
 
 /* stack_quality: why stacks ended */
@@ -232,9 +234,8 @@ enum mt_news_kind {
 	MT_NEWS_EXEC,  /* acct began by exec; stopped when .stopped is set */
 	MT_NEWS_END,   /* acct ended */
 	MT_NEWS_LIMIT, /* scope crossed its limit */
-	MT_NEWS_GROW,  /* some table wants room */
-	MT_NEWS_ADOPT, /* first sight of a process in -a */
-	MT_NEWS_SEEN,  /* a process nobody follows ran exec (--comm, --cgroup, -a) */
+	MT_NEWS_ADOPT, /* first call of a process that ran already (inode-wide probes) */
+	MT_NEWS_SHARE, /* another thread group shares an account; it needs probes of its own */
 };
 
 struct mt_file_id {
@@ -292,14 +293,13 @@ struct mt_control {
 	__u32 stacks;
 	__u32 stack_depth;
 	__u32 follow;
-	__u32 adopt; /* take in processes at their first call (inode-wide probes) */
+	__u32 adopt; /* enum mt_adopt: which processes are taken in at exec ... */
+	__u32 adopt_at_call; /* ... and at their first call (inode-wide probes) */
 	__u32 self_tgid;
 	__u32 stop_at_exec; /* stop a traced process at exec of a file not in known_files */
 	__u32 on_limit;
 	__u64 limit_bytes; /* 0: none */
 	__u32 limit_per_process;
-	__u32 watch_exec; /* send MT_NEWS_SEEN for exec of processes nobody traces */
-	__u64 adopt_cgroup;
 	char adopt_comm[MT_COMM_LEN];
 	struct mt_generations live;
 	struct mt_generations index;

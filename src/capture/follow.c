@@ -92,35 +92,14 @@ static void on_exec(struct memtrace *s, const struct mt_news *news)
 		mark_followed(s, news);
 }
 
-/* A process nobody traces ran exec: is it one of ours now? */
-static void on_seen(struct memtrace *s, const struct mt_news *news)
+/* A thread group that shares a traced address space: probes bound to a process do not cover it. What
+ * it allocated before this is counted as a notice (sharers_followed_late) and nowhere else. */
+static void on_share(struct memtrace *s, const struct mt_news *news)
 {
-	uint32_t slot;
+	bool any;
 
-	switch (s->target) {
-	case TARGET_ALL:
-		targets_prepare_exec(s, news->tgid);
-		return;
-	case TARGET_COMM:
-		if (strcmp(news->comm, s->comm))
-			return;
-		break;
-	case TARGET_CGROUP:
-		if (!targets_cgroup_matches(s, news->tgid))
-			return;
-		break;
-	default:
-		return;
-	}
-	spaces_track(s->spaces, news->tgid);
-	if (targets_prepare_exec(s, news->tgid) || !s->by_pid)
-		return;
-	spaces_load(s->spaces, news->tgid, session_now_ns());
-	if (targets_adopt(s, news->tgid, 0, &slot))
-		return;
-	s->tables.accts[slot].start_ns = news->time_ns;
-	s->tables.accts[slot].followed_ns = session_now_ns();
-	s->tables.accts[slot].flags |= MT_ACCT_LATE;
+	if (s->by_pid)
+		targets_attach_process(s, news->tgid, &any);
 }
 
 /* The probe has signalled the one that crossed; the rest of its tree follows. */
@@ -166,15 +145,12 @@ int follow_news(void *ctx, void *data, size_t size)
 	case MT_NEWS_LIMIT:
 		on_limit(s, news);
 		break;
-	case MT_NEWS_GROW:
-		tables_grow(&s->tables);
+	case MT_NEWS_SHARE:
+		on_share(s, news);
 		break;
 	case MT_NEWS_ADOPT:
 		spaces_load(s->spaces, news->tgid, news->time_ns);
 		remember_exe(s, news);
-		break;
-	case MT_NEWS_SEEN:
-		on_seen(s, news);
 		break;
 	case MT_NEWS_END:
 		break; /* follow_harvest finds it */

@@ -80,13 +80,14 @@ bool programs_seccomp_is_deadly(void)
 	return minor == 11 || (minor == 12 && patch < 16) || (minor == 13 && patch < 4);
 }
 
-static bool kernel_has_multi(void)
+/* The pid filter of multi-uprobe links passed only one thread before 6.10. */
+static bool kernel_has_multi(bool by_pid)
 {
 	unsigned int major, minor, patch;
 
 	if (getenv("MEMTRACE_NO_MULTI") || !kernel_version(&major, &minor, &patch))
 		return false;
-	return major > 6 || (major == 6 && minor >= 6);
+	return major > 6 || (major == 6 && minor >= (by_pid ? 10 : 6));
 }
 
 static int read_number(const char *path, const char *format, int *out)
@@ -120,7 +121,7 @@ static int find_perf_type(struct probe_kind *p, struct message *why)
 int probe_kind_init(struct probe_kind *kind, bool by_pid, struct message *why)
 {
 	*kind = (struct probe_kind){ .enter_fd = -1, .return_fd = -1, .perf_type = -1 };
-	kind->multi = !by_pid && kernel_has_multi();
+	kind->multi = kernel_has_multi(by_pid);
 	return kind->multi ? 0 : find_perf_type(kind, why);
 }
 

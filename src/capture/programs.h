@@ -24,9 +24,9 @@ struct probe_kind {
 	int return_bit;		 /* of perf_event_attr.config for a return probe */
 };
 
-/* Finds out what this kernel has. 0, or -ENOTSUP when it has no uprobes. Probes bound to a process are
- * perf uprobes even where the kernel has multi-uprobe links: those fire for the threads of one group
- * only, so they miss a vfork or CLONE_VM child that works in the same address space. */
+/* Finds out what this kernel has. 0, or -ENOTSUP when it has no uprobes. Links bound to a process fire
+ * for its thread group: a vfork or CLONE_VM child needs its own. (Perf uprobes fire for the address
+ * space, but end with the leader thread, and take 2 s to remove.) */
 int probe_kind_init(struct probe_kind *kind, bool by_pid, struct message *why);
 
 struct programs {

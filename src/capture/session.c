@@ -125,6 +125,9 @@ static int load_parts(struct memtrace *s)
 	if (err)
 		return err;
 	fill_control(s);
+	err = tables_start_growing(&s->tables, &s->error);
+	if (err)
+		return err;
 	err = programs_attach_life(&s->programs, &s->error);
 	if (err)
 		return err;
@@ -255,6 +258,7 @@ int memtrace_attach_comm(struct memtrace *s, const char *comm)
 				   "keeps 1 to %d characters (see ps -o comm)", comm, MT_COMM_LEN - 1);
 	snprintf(s->comm, sizeof(s->comm), "%s", comm);
 	snprintf(text, sizeof(text), "processes named %s", comm);
+	spaces_track_all(s->spaces);
 	s->by_pid = s->options.follow != MEMTRACE_FOLLOW_EXACT;
 	return set_target(s, TARGET_COMM, text);
 }
@@ -269,6 +273,7 @@ int memtrace_attach_cgroup(struct memtrace *s, const char *path)
 	if (fd < 0)
 		return fd;
 	s->by_pid = s->options.follow != MEMTRACE_FOLLOW_EXACT;
+	spaces_track_all(s->spaces);
 	err = asprintf(&text, "cgroup %s", path) < 0 ? -ENOMEM : 0;
 	if (err) {
 		message_set(&s->error, err, "out of memory");
@@ -378,7 +383,6 @@ int memtrace_poll(struct memtrace *s, int timeout_ms)
 		err = 0;
 	ring_buffer__consume(s->news);
 	follow_drain_maps(s, true);
-	tables_grow(&s->tables);
 	check_limits_seen(s);
 	got = follow_harvest(s);
 	if (err)

@@ -2,8 +2,11 @@
 #include "capture/tables.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -13,6 +16,7 @@
 #include "base/message.h"
 #include "memtrace.skel.h"
 
+#define RETRY_MS 200
 #define LOAD(x) __atomic_load_n(&(x), __ATOMIC_ACQUIRE)
 #define STORE(x, v) __atomic_store_n(&(x), (v), __ATOMIC_RELEASE)
 
@@ -83,6 +87,7 @@ int tables_init(struct tables *t, struct memtrace_bpf *skel, uint32_t acct_cnt,
 
 	memset(t, 0, sizeof(*t));
 	t->skel = skel;
+	t->stop_fd = -1;
 	t->control = c;
 	t->acct_cnt = acct_cnt;
 	t->budget = budget_bytes;
@@ -102,25 +107,6 @@ int tables_init(struct tables *t, struct memtrace_bpf *skel, uint32_t acct_cnt,
 	c->next_acct_id = 1;
 	c->epoch = 1;
 	return 0;
-}
-
-void tables_fini(struct tables *t)
-{
-	unmap_table(t->accts, t->acct_cnt * sizeof(struct mt_acct));
-	unmap_table(t->scopes, MT_SCOPES * sizeof(struct mt_scope));
-	for (int i = 0; i < MT_LIVE_SEGMENTS; i++)
-		if (t->live[i])
-			unmap_table(t->live[i],
-				    MT_LIVE_SEGMENT * sizeof(struct mt_bucket));
-	for (int i = 0; i < MT_INDEX_SEGMENTS; i++)
-		if (t->index[i])
-			unmap_table(t->index[i],
-				    MT_INDEX_SEGMENT * sizeof(struct mt_index_bucket));
-	for (int i = 0; i < MT_SITE_SEGMENTS; i++)
-		unmap_table(t->sites[i], MT_SITE_SEGMENT * sizeof(struct mt_site));
-	for (int i = 0; i < MT_CHUNK_SEGMENTS; i++)
-		unmap_table(t->chunks[i], MT_CHUNK_SEGMENT * sizeof(struct mt_chunk));
-	memset(t, 0, sizeof(*t));
 }
 
 /* Segments in use. */
@@ -204,7 +190,8 @@ static int grow_pools(struct tables *t)
 	return 0;
 }
 
-int tables_grow(struct tables *t)
+/* Adds the segments that are wanted or will be soon. */
+static void grow(struct tables *t)
 {
 	struct mt_control *c = t->control;
 	int err = 0;
@@ -224,7 +211,87 @@ int tables_grow(struct tables *t)
 			STORE(c->want_index, 0);
 	}
 	t->full = err == -ENOSPC;
-	return err;
+}
+
+static int see_wish(void *ctx, void *data, size_t size)
+{
+	(void)data;
+	(void)size;
+	grow(ctx);
+	return 0;
+}
+
+static void *grow_on_demand(void *arg)
+{
+	struct tables *t = arg;
+	struct pollfd fds[] = {
+		{ .fd = ring_buffer__epoll_fd(t->growth), .events = POLLIN },
+		{ .fd = t->stop_fd, .events = POLLIN },
+	};
+
+	while (!fds[1].revents) {
+		/* a wish that could not be granted stays: look again after a while */
+		poll(fds, 2, t->full ? RETRY_MS : -1);
+		ring_buffer__consume(t->growth);
+		grow(t);
+	}
+	return NULL;
+}
+
+int tables_start_growing(struct tables *t, struct message *why)
+{
+	sigset_t all, before;
+	int err;
+
+	t->growth = ring_buffer__new(bpf_map__fd(t->skel->maps.growth), see_wish, t, NULL);
+	t->stop_fd = eventfd(0, EFD_CLOEXEC);
+	if (!t->growth || t->stop_fd < 0)
+		return message_set(why, -ENOMEM, "out of memory");
+	sigfillset(&all); /* signals are the caller's business */
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	err = pthread_create(&t->grower, NULL, grow_on_demand, t);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (!err)
+		return 0;
+	close(t->stop_fd);
+	t->stop_fd = -1;
+	return message_set(why, -err, "cannot start a thread: %s", strerror(err));
+}
+
+static void stop_growing(struct tables *t)
+{
+	uint64_t one = 1;
+
+	if (t->stop_fd >= 0) {
+		if (write(t->stop_fd, &one, sizeof(one)) == sizeof(one))
+			pthread_join(t->grower, NULL);
+		close(t->stop_fd);
+		t->stop_fd = -1;
+	}
+	ring_buffer__free(t->growth);
+	t->growth = NULL;
+}
+
+void tables_fini(struct tables *t)
+{
+	if (!t->control)
+		return;
+	stop_growing(t);
+	unmap_table(t->accts, t->acct_cnt * sizeof(struct mt_acct));
+	unmap_table(t->scopes, MT_SCOPES * sizeof(struct mt_scope));
+	for (int i = 0; i < MT_LIVE_SEGMENTS; i++)
+		if (t->live[i])
+			unmap_table(t->live[i],
+				    MT_LIVE_SEGMENT * sizeof(struct mt_bucket));
+	for (int i = 0; i < MT_INDEX_SEGMENTS; i++)
+		if (t->index[i])
+			unmap_table(t->index[i],
+				    MT_INDEX_SEGMENT * sizeof(struct mt_index_bucket));
+	for (int i = 0; i < MT_SITE_SEGMENTS; i++)
+		unmap_table(t->sites[i], MT_SITE_SEGMENT * sizeof(struct mt_site));
+	for (int i = 0; i < MT_CHUNK_SEGMENTS; i++)
+		unmap_table(t->chunks[i], MT_CHUNK_SEGMENT * sizeof(struct mt_chunk));
+	memset(t, 0, sizeof(*t));
 }
 
 struct mt_site *tables_site(const struct tables *t, uint32_t site)

@@ -3,12 +3,14 @@
  * tables.h - the probes' tables, mapped into this process: growing them, reading them, and taking
  * back the slots of accounts that are over.
  *
- * Only one thread of user space works on the tables of a session. Probes change them at any time,
- * so what is read of a running account is a moving picture.
+ * A thread of its own adds room when probes ask for it, so that a long report or a reader of it that
+ * does not read never costs a block; everything else is done by the session's one thread. Probes
+ * change the tables at any time: what is read of a running account is a moving picture.
  */
 #ifndef CAPTURE_TABLES_H
 #define CAPTURE_TABLES_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,6 +19,7 @@
 
 struct memtrace_bpf;
 struct message;
+struct ring_buffer;
 
 struct tables {
 	struct memtrace_bpf *skel;
@@ -32,6 +35,9 @@ struct tables {
 	uint64_t bytes;	 /* kernel memory of all tables */
 	uint64_t budget; /* bytes may not pass this */
 	bool full;	 /* a table wanted room beyond the budget */
+	struct ring_buffer *growth; /* the probes' wishes */
+	pthread_t grower;
+	int stop_fd; /* ends the grower; -1 while there is none */
 };
 
 /* Maps the tables of a loaded skeleton and fills in the control page's pools and segments. */
@@ -39,8 +45,8 @@ int tables_init(struct tables *tables, struct memtrace_bpf *skel, uint32_t acct_
 		uint64_t budget_bytes, struct message *why);
 void tables_fini(struct tables *tables);
 
-/* Adds the segments that are wanted or will be soon. Returns -ENOSPC once the budget is used up. */
-int tables_grow(struct tables *tables);
+/* Starts the thread that grows the tables; tables_fini ends it. tables may not move afterwards. */
+int tables_start_growing(struct tables *tables, struct message *why);
 
 struct mt_site *tables_site(const struct tables *tables, uint32_t site);
 uint32_t tables_site_end(const struct tables *tables); /* one past the last site ever used */

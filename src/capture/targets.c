@@ -174,11 +174,12 @@ int targets_prepare_exec(struct memtrace *s, pid_t pid)
 
 /* ---- accounts ------------------------------------------------------------------------------------- */
 
+/* -EEXIST when it is a member already: the probes took it in at an exec a moment ago. */
 static int member_set(struct memtrace *s, uint32_t tgid, uint32_t slot, uint32_t scope)
 {
 	struct mt_membership m = { .acct = slot, .scope = scope };
 
-	if (bpf_map_update_elem(bpf_map__fd(s->programs.skel->maps.members), &tgid, &m, BPF_ANY))
+	if (bpf_map_update_elem(bpf_map__fd(s->programs.skel->maps.members), &tgid, &m, BPF_NOEXIST))
 		return -errno;
 	return 0;
 }
@@ -210,8 +211,10 @@ int targets_adopt(struct memtrace *s, pid_t pid, uint32_t scope, uint32_t *out)
 	process_comm(pid, a->comm, sizeof(a->comm));
 	__atomic_store_n(&a->state, MT_ACCT_LIVE, __ATOMIC_RELEASE);
 	err = member_set(s, pid, slot, scope);
-	if (err)
+	if (err) {
+		__atomic_store_n(&a->state, MT_ACCT_VOID, __ATOMIC_RELEASE);
 		return err;
+	}
 	/* from here on the probes see every new thread */
 	if (process_thread_cnt(pid) == 1)
 		__atomic_and_fetch(&a->threaded, ~MT_THREADED_ASSUMED, __ATOMIC_ACQ_REL);
@@ -284,6 +287,11 @@ static int start_matching(struct memtrace *s)
 	bool any;
 	DIR *dir;
 
+	/* those that come by exec first, so that none slips through between here and the scan */
+	memcpy(c->adopt_comm, s->comm, sizeof(c->adopt_comm));
+	__atomic_store_n(&c->adopt, s->target == TARGET_ALL ? MT_ADOPT_ALL :
+				    s->target == TARGET_COMM ? MT_ADOPT_COMM :
+							       MT_ADOPT_CGROUP, __ATOMIC_RELEASE);
 	dir = opendir("/proc");
 	if (!dir)
 		return message_set(&s->error, -errno, "cannot read /proc: %s (mount it)",
@@ -300,13 +308,8 @@ static int start_matching(struct memtrace *s)
 			targets_adopt(s, pid, 0, &slot);
 	}
 	closedir(dir);
-	c->watch_exec = 1;
-	if (!s->by_pid) {
-		c->adopt = s->target == TARGET_ALL ? MT_ADOPT_ALL :
-			   s->target == TARGET_COMM ? MT_ADOPT_COMM : MT_ADOPT_CGROUP;
-		memcpy(c->adopt_comm, s->comm, sizeof(c->adopt_comm));
-		epoch_raise(s);
-	}
+	__atomic_store_n(&c->adopt_at_call, !s->by_pid, __ATOMIC_RELEASE);
+	epoch_raise(s);
 	return 0;
 }
 
