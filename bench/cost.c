@@ -145,7 +145,8 @@ struct floor {
 
 static void floor_open(struct floor *f, const char *build, enum way way)
 {
-	struct bpf_program *enter, *ret;
+	struct bpf_program *enters[3], *ret;
+	const char *const names[] = { "floor_malloc", "floor_free", "floor_enter" };
 	struct message why = { "" };
 	char path[4096];
 
@@ -155,17 +156,20 @@ static void floor_open(struct floor *f, const char *build, enum way way)
 		die(why.text);
 	snprintf(path, sizeof(path), "%s/bench/floor.bpf.o", build);
 	f->object = bpf_object__open(path);
-	enter = f->object ? bpf_object__find_program_by_name(f->object, "floor_enter") : NULL;
-	ret = f->object ? bpf_object__find_program_by_name(f->object, "floor_return") : NULL;
-	if (!enter || !ret)
+	if (!f->object)
 		die(path);
-	if (f->kind.multi) {
-		bpf_program__set_expected_attach_type(enter, PROBE_ATTACH_MULTI);
+	ret = bpf_object__find_program_by_name(f->object, "floor_return");
+	for (int i = 0; i < 3; i++)
+		enters[i] = bpf_object__find_program_by_name(f->object, names[i]);
+	for (int i = 0; i < 3 && f->kind.multi; i++)
+		bpf_program__set_expected_attach_type(enters[i], PROBE_ATTACH_MULTI);
+	if (f->kind.multi)
 		bpf_program__set_expected_attach_type(ret, PROBE_ATTACH_MULTI);
-	}
 	if (bpf_object__load(f->object))
 		die("loading the floor");
-	f->kind.enter_fd = bpf_program__fd(enter);
+	f->kind.malloc_fd = bpf_program__fd(enters[0]);
+	f->kind.free_fd = bpf_program__fd(enters[1]);
+	f->kind.enter_fd = bpf_program__fd(enters[2]);
 	f->kind.return_fd = bpf_program__fd(ret);
 	f->allocators = allocators_new(NULL, NULL);
 }

@@ -6,6 +6,18 @@
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
 SEC("uprobe")
+int floor_malloc(void *ctx)
+{
+	return 0;
+}
+
+SEC("uprobe")
+int floor_free(void *ctx)
+{
+	return 0;
+}
+
+SEC("uprobe")
 int floor_enter(void *ctx)
 {
 	return 0;

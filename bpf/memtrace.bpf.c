@@ -2,8 +2,8 @@
 /*
  * memtrace.bpf.c - the programs on allocation functions: what enters, what returns.
  *
- * One program for every entry and one for every return; the attach cookie says which function it
- * is (enum mt_call). Rules kept here: a free takes its block out at entry, an allocation puts one
+ * Programs for malloc, for free, for every other entry (the attach cookie says which function it is,
+ * enum mt_call), and one for every return. Rules kept here: a free takes its block out at entry, an allocation puts one
  * in at return; realloc takes out at entry and puts in, or back, at return; only the outermost
  * call counts; a NULL result is a failure, never a block.
  */
@@ -86,52 +86,82 @@ static __always_inline void on_realloc_entry(struct mt_task *t, u64 addr)
 		block_take(a, t->acct, addr, &t->old);
 }
 
-/* Entry of any function of the family. */
+/* The current thread's state when it enters a call that counts, else NULL: not traced, or inside
+ * another call of the family. */
+static __always_inline struct mt_task *call_enter(u64 sp)
+{
+	struct mt_task *t = member_task();
+
+	if (!t || !t->call)
+		return t;
+	if (task_is_nested(t, sp))
+		return NULL;
+	task_forget_stale(t, t->acct);
+	return t;
+}
+
+static __always_inline void call_begin(struct mt_task *t, u32 call, u64 sp, u64 size)
+{
+	t->freed_ptr = 0;
+	t->sp = sp;
+	t->call = call;
+	t->size = size;
+}
+
+/* The two calls that are most of all have programs of their own: asking for the cookie costs. */
+SEC("uprobe")
+int on_malloc(struct pt_regs *ctx)
+{
+	u64 sp = PT_REGS_SP(ctx);
+	struct mt_task *t = call_enter(sp);
+
+	if (t)
+		call_begin(t, MT_CALL_MALLOC, sp, PT_REGS_PARM1(ctx));
+	return 0;
+}
+
+SEC("uprobe")
+int on_free(struct pt_regs *ctx)
+{
+	struct mt_task *t = call_enter(PT_REGS_SP(ctx));
+
+	if (t)
+		on_free_entry(ctx, t, MT_CALL_FREE);
+	return 0;
+}
+
+/* Entry of the others. */
 SEC("uprobe")
 int on_enter(struct pt_regs *ctx)
 {
 	u32 call = bpf_get_attach_cookie(ctx);
-	struct mt_task *t = member_task();
 	u64 sp = PT_REGS_SP(ctx);
+	struct mt_task *t = call_enter(sp);
 
 	if (!t)
 		return 0;
-	if (t->call) {
-		if (task_is_nested(t, sp))
-			return 0;
-		task_forget_stale(t, t->acct);
-	}
-	if (call == MT_CALL_FREE || call == MT_CALL_FREE_SIZED) {
-		on_free_entry(ctx, t, call);
-		return 0;
-	}
-	t->freed_ptr = 0;
-	t->sp = sp;
-	t->call = call;
 	switch (call) {
-	case MT_CALL_MALLOC:
-		t->size = PT_REGS_PARM1(ctx);
+	case MT_CALL_FREE_SIZED:
+		on_free_entry(ctx, t, call);
 		break;
 	case MT_CALL_CALLOC:
-		t->size = PT_REGS_PARM1(ctx) * PT_REGS_PARM2(ctx);
+		call_begin(t, call, sp, PT_REGS_PARM1(ctx) * PT_REGS_PARM2(ctx));
 		break;
 	case MT_CALL_REALLOC:
-		t->size = PT_REGS_PARM2(ctx);
+		call_begin(t, call, sp, PT_REGS_PARM2(ctx));
 		on_realloc_entry(t, PT_REGS_PARM1(ctx));
 		break;
 	case MT_CALL_REALLOCARRAY:
-		t->size = PT_REGS_PARM2(ctx) * PT_REGS_PARM3(ctx);
+		call_begin(t, call, sp, PT_REGS_PARM2(ctx) * PT_REGS_PARM3(ctx));
 		on_realloc_entry(t, PT_REGS_PARM1(ctx));
 		break;
 	case MT_CALL_ALIGNED:
-		t->size = PT_REGS_PARM2(ctx);
+		call_begin(t, call, sp, PT_REGS_PARM2(ctx));
 		break;
 	case MT_CALL_POSIX_MEMALIGN:
+		call_begin(t, call, sp, PT_REGS_PARM3(ctx));
 		t->arg = PT_REGS_PARM1(ctx);
-		t->size = PT_REGS_PARM3(ctx);
 		break;
-	default:
-		t->call = MT_CALL_NONE;
 	}
 	return 0;
 }

@@ -120,7 +120,9 @@ static int find_perf_type(struct probe_kind *p, struct message *why)
 
 int probe_kind_init(struct probe_kind *kind, bool by_pid, struct message *why)
 {
-	*kind = (struct probe_kind){ .enter_fd = -1, .return_fd = -1, .perf_type = -1 };
+	*kind = (struct probe_kind){
+		.malloc_fd = -1, .free_fd = -1, .enter_fd = -1, .return_fd = -1, .perf_type = -1,
+	};
 	kind->multi = kernel_has_multi(by_pid);
 	return kind->multi ? 0 : find_perf_type(kind, why);
 }
@@ -161,6 +163,8 @@ int programs_load(struct programs *p, uint32_t acct_cnt, bool by_pid, struct mes
 	if (!p->skel)
 		return why_not_loaded(-errno, why);
 	if (p->kind.multi) {
+		bpf_program__set_expected_attach_type(p->skel->progs.on_malloc, PROBE_ATTACH_MULTI);
+		bpf_program__set_expected_attach_type(p->skel->progs.on_free, PROBE_ATTACH_MULTI);
 		bpf_program__set_expected_attach_type(p->skel->progs.on_enter, PROBE_ATTACH_MULTI);
 		bpf_program__set_expected_attach_type(p->skel->progs.on_return,
 						      PROBE_ATTACH_MULTI);
@@ -171,6 +175,8 @@ int programs_load(struct programs *p, uint32_t acct_cnt, bool by_pid, struct mes
 		programs_unload(p);
 		return why_not_loaded(err, why);
 	}
+	p->kind.malloc_fd = bpf_program__fd(p->skel->progs.on_malloc);
+	p->kind.free_fd = bpf_program__fd(p->skel->progs.on_free);
 	p->kind.enter_fd = bpf_program__fd(p->skel->progs.on_enter);
 	p->kind.return_fd = bpf_program__fd(p->skel->progs.on_return);
 	return 0;
@@ -204,7 +210,8 @@ void programs_unload(struct programs *p)
 
 uint64_t programs_missed(const struct programs *p)
 {
-	struct bpf_program *each[] = { p->skel->progs.on_enter,	  p->skel->progs.on_return,
+	struct bpf_program *each[] = { p->skel->progs.on_malloc, p->skel->progs.on_free,
+				       p->skel->progs.on_enter,	 p->skel->progs.on_return,
 				       p->skel->progs.on_newtask, p->skel->progs.on_exec,
 				       p->skel->progs.on_exit };
 	uint64_t missed = 0;
@@ -235,32 +242,43 @@ static int set_add(struct probe_set *set, int fd)
 	return 0;
 }
 
-static int attach_multi(const struct probe_kind *p, const char *path, pid_t pid,
-			const struct probe_site *sites, size_t cnt, struct probe_set *set)
+static int enter_program(const struct probe_kind *p, uint32_t call)
+{
+	return call == MT_CALL_MALLOC ? p->malloc_fd : call == MT_CALL_FREE ? p->free_fd : p->enter_fd;
+}
+
+/* One link for all sites of one program. */
+static int attach_multi_one(const struct probe_kind *p, int prog_fd, bool returns, const char *path,
+			    pid_t pid, const struct probe_site *sites, size_t cnt,
+			    struct probe_set *set)
 {
 	uint64_t *words = calloc(cnt, 2 * sizeof(*words)), *offsets = words, *cookies = words + cnt;
 	size_t n = 0;
-	int err = -ENOMEM;
+	int err;
 
 	if (!words)
-		return err;
-	/* returns first: an entry whose return is not seen would look like a call that never ended */
+		return -ENOMEM;
 	for (size_t i = 0; i < cnt; i++) {
-		if (!sites[i].returns)
+		if (returns ? !sites[i].returns : enter_program(p, sites[i].call) != prog_fd)
 			continue;
 		offsets[n] = sites[i].offset;
 		cookies[n++] = sites[i].call;
 	}
-	err = n ? set_add(set, multi_link(p->return_fd, path, pid, offsets, cookies, n, true)) : 0;
-	if (err)
-		goto out;
-	for (size_t i = 0; i < cnt; i++) {
-		offsets[i] = sites[i].offset;
-		cookies[i] = sites[i].call;
-	}
-	err = set_add(set, multi_link(p->enter_fd, path, pid, offsets, cookies, cnt, false));
-out:
+	err = n ? set_add(set, multi_link(prog_fd, path, pid, offsets, cookies, n, returns)) : 0;
 	free(words);
+	return err;
+}
+
+static int attach_multi(const struct probe_kind *p, const char *path, pid_t pid,
+			const struct probe_site *sites, size_t cnt, struct probe_set *set)
+{
+	const int enters[] = { p->malloc_fd, p->free_fd, p->enter_fd };
+	int err;
+
+	/* returns first: an entry whose return is not seen would look like a call that never ended */
+	err = attach_multi_one(p, p->return_fd, true, path, pid, sites, cnt, set);
+	for (size_t i = 0; i < sizeof(enters) / sizeof(enters[0]) && !err; i++)
+		err = attach_multi_one(p, enters[i], false, path, pid, sites, cnt, set);
 	return err;
 }
 
@@ -281,7 +299,7 @@ static int attach_perf_one(const struct probe_kind *p, const char *path, pid_t p
 			PERF_FLAG_FD_CLOEXEC);
 	if (event < 0)
 		return -errno;
-	link = bpf_link_create(returns ? p->return_fd : p->enter_fd, event, BPF_PERF_EVENT, &opts);
+	link = bpf_link_create(returns ? p->return_fd : enter_program(p, site->call), event, BPF_PERF_EVENT, &opts);
 	if (link < 0) {
 		err = -errno;
 		close(event);

@@ -18,7 +18,9 @@ struct message;
 
 /* What is hung on code, and how. */
 struct probe_kind {
-	int enter_fd, return_fd; /* programs */
+	int malloc_fd, free_fd;	 /* programs for the entry of these two ... */
+	int enter_fd;		 /* ... and of all others */
+	int return_fd;		 /* for every return */
 	bool multi;		 /* multi-uprobe links; the programs were loaded for them */
 	int perf_type;		 /* of perf uprobes; -1 unless needed */
 	int return_bit;		 /* of perf_event_attr.config for a return probe */
