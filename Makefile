@@ -46,10 +46,12 @@ UNIT_OBJ := $(UNIT_SRC:%.c=$(BUILD)/%.o)
 SYSTEM_OBJ := $(SYSTEM_SRC:%.c=$(BUILD)/%.o)
 SKEL := $(BUILD)/memtrace.skel.h
 
-APT_BUILD := gcc g++ make clang llvm bpftool libbpf-dev libelf-dev libdw-dev libcapstone-dev \
+# Debian's packages; slashes between the names one package has in different releases.
+APT_BUILD := gcc g++ make clang bpftool libbpf-dev libelf-dev libdw-dev libcapstone-dev \
 	libiberty-dev zlib1g-dev pkg-config
-APT_TEST := libcriterion-dev libjansson-dev valgrind sqlite3 python3 perl git redis-server nginx-light \
-	musl-tools jq libjemalloc2 libtcmalloc-minimal4 libmimalloc2.0 man-db procps
+APT_DEMO := sqlite3 python3
+APT_TEST := libcriterion-dev libjansson-dev valgrind perl git redis-server nginx-light musl-tools \
+	libjemalloc2 libtcmalloc-minimal4/libtcmalloc-minimal4t64 libmimalloc2.0/libmimalloc3
 
 .DEFAULT_GOAL := all
 
@@ -62,7 +64,7 @@ demo: deps
 	$(Q)MEMTRACE=$(BUILD)/memtrace TARGETS=$(BUILD)/tests/targets bash tests/demo.sh
 
 ## check: install what is missing (apt), build, and run every test
-check: deps deps-test
+check: deps-test
 	$(Q)$(MAKE) --no-print-directory test
 
 ## test: run every test with what is installed
@@ -83,23 +85,13 @@ bench: all bench-programs
 	$(Q)$(SUDO) bash bench/run.sh $(BUILD)
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
-missing = $(shell for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done)
 
-define install_missing
-	$(Q)need="$(call missing,$(1))"; \
-	if [ -n "$$need" ]; then \
-		command -v apt-get >/dev/null || { echo "memtrace: cannot install $$need: no apt-get (install these packages by hand)" >&2; exit 1; }; \
-		echo "  APT      $$need"; \
-		$(SUDO) apt-get update -qq && \
-		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$need >/dev/null; \
-	fi
-endef
-
-## deps: install the build's packages (apt) where they are missing
+## deps: install the packages that building and the demo need (apt), where they are missing
 deps:
-	$(call install_missing,$(APT_BUILD) sqlite3 python3)
+	$(Q)bash tests/packages.sh $(APT_BUILD) $(APT_DEMO)
+## deps-test: install those that the tests need as well
 deps-test:
-	$(call install_missing,$(APT_TEST))
+	$(Q)bash tests/packages.sh $(APT_BUILD) $(APT_DEMO) $(APT_TEST)
 
 $(BUILD)/memtrace.bpf.o: bpf/memtrace.bpf.c $(wildcard bpf/*.h) include/memtrace/abi.h vmlinux/vmlinux.h
 	$(say) BPF $@

@@ -37,8 +37,8 @@ int targets_open_cgroup(struct memtrace *s, const char *path)
 	int fd;
 
 	if (!cgroup_mount(mount))
-		return message_set(&s->error, -ENOENT, "no cgroup2 file system is mounted (mount -t "
-				   "cgroup2 none /sys/fs/cgroup)");
+		return message_set(&s->error, -ENOENT, "no cgroup '%s': no cgroup2 file system is "
+				   "mounted (mount -t cgroup2 none /sys/fs/cgroup)", path);
 	snprintf(full, sizeof(full), "%s%s%s", strncmp(path, mount, strlen(mount)) ? mount : "",
 		 strncmp(path, mount, strlen(mount)) && *path != '/' ? "/" : "", path);
 	if (!realpath(full, real))
