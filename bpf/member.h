@@ -55,11 +55,13 @@ static __always_inline void scope_leave(u32 scope, s64 bytes)
 
 static __always_inline void acct_end(struct mt_acct *a, u32 slot, u32 why, s32 exit_code)
 {
+	struct task_struct *task = (void *)bpf_get_current_task();
+
 	a->ended_by = why;
 	a->exit_code = exit_code;
 	a->end_ns = bpf_ktime_get_ns();
 	if (why != MT_ENDED_EXEC) /* else it has its successor's name already */
-		bpf_get_current_comm(a->comm, sizeof(a->comm));
+		BPF_CORE_READ_STR_INTO(&a->comm, task, group_leader, comm);
 	scope_leave(0, a->live_bytes);
 	if (a->scope)
 		scope_leave(a->scope, a->live_bytes);

@@ -112,8 +112,8 @@ GLOBAL int site_create(struct mt_task *t, u32 acct, u32 frame_cnt, u64 hash, u32
 	s->epoch = 0;
 	s->first_ns = bpf_ktime_get_ns();
 	*(volatile u32 *)&s->acct = acct;
-	if (site + MT_SITE_SEGMENT / 2 > *(volatile u32 *)&control.sites.cap ||
-	    chunk + MT_CHUNK_SEGMENT / 2 > *(volatile u32 *)&control.chunks.cap)
+	if (2 * site > *(volatile u32 *)&control.sites.cap ||
+	    2 * chunk > *(volatile u32 *)&control.chunks.cap)
 		want_room(WANT_INDEX);
 	return site;
 }

@@ -46,12 +46,12 @@
 
 #define MT_LIVE_SEGMENT 4096 /* buckets in one segment */
 #define MT_LIVE_SEGMENTS 4096
-#define MT_INDEX_SEGMENT 1024
+#define MT_INDEX_SEGMENT 4096
 #define MT_INDEX_SEGMENTS 128
 #define MT_GENERATIONS 32
-#define MT_SITE_SEGMENT 4096 /* sites in one segment */
-#define MT_SITE_SEGMENTS 256
-#define MT_CHUNK_SEGMENT 8192 /* chunks in one segment */
+#define MT_SITE_SEGMENT 16384 /* sites in one segment */
+#define MT_SITE_SEGMENTS 64
+#define MT_CHUNK_SEGMENT 16384 /* chunks in one segment */
 #define MT_CHUNK_SEGMENTS 512
 #define MT_SIZE_CLASSES 48 /* log2 of requested bytes */
 #define MT_COMM_LEN 16

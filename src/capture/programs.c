@@ -377,24 +377,35 @@ void probe_set_detach(struct probe_set *set)
 	free(set);
 }
 
-static void *detach_thread(void *set)
+struct detaching {
+	pthread_t thread;
+	struct probe_set *set;
+};
+
+static void *detach_thread(void *arg)
 {
+	probe_set_detach(((struct detaching *)arg)->set);
+	return NULL;
+}
+
+struct detaching *probe_set_detach_later(struct probe_set *set)
+{
+	struct detaching *d = calloc(1, sizeof(*d));
+
+	if (d) {
+		d->set = set;
+		if (!pthread_create(&d->thread, NULL, detach_thread, d))
+			return d;
+	}
+	free(d);
 	probe_set_detach(set);
 	return NULL;
 }
 
-void probe_set_detach_later(struct probe_set *set)
+void probe_set_detached(struct detaching *d)
 {
-	pthread_attr_t attr;
-	pthread_t thread;
-	int err;
-
-	if (!set)
+	if (!d)
 		return;
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	err = pthread_create(&thread, &attr, detach_thread, set);
-	pthread_attr_destroy(&attr);
-	if (err)
-		probe_set_detach(set);
+	pthread_join(d->thread, NULL);
+	free(d);
 }

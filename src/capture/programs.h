@@ -68,8 +68,14 @@ uint64_t programs_missed(const struct programs *programs);
 /* Takes NULL. Waits for the kernel (about 0.1 s), while the targets run on. */
 void probe_set_detach(struct probe_set *set);
 
-/* The same without waiting: a thread of its own does it. */
-void probe_set_detach_later(struct probe_set *set);
+/* The same without waiting: a thread of its own does it. Returns a handle to give to
+ * probe_set_detached(), or NULL when it is done already. A process that exits in between would cut the
+ * kernel's work short. */
+struct detaching;
+struct detaching *probe_set_detach_later(struct probe_set *set);
+
+/* Waits for one of these to be done. Takes NULL. */
+void probe_set_detached(struct detaching *detaching);
 
 /* True where a return probe ends a process whose seccomp filter does not know the uretprobe system
  * call (6.11 until the filter was told to let it pass). */

@@ -465,6 +465,7 @@ void memtrace_close(struct memtrace *s)
 	if (s->epoll_fd >= 0)
 		close(s->epoll_fd);
 	free(s->attached);
+	free(s->detaching);
 	free(s->roots);
 	free(s->past);
 	free(s->reported);

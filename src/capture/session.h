@@ -74,6 +74,8 @@ struct memtrace {
 	size_t root_cnt;
 	struct attached *attached;
 	size_t attached_cnt;
+	struct detaching **detaching; /* probes of ended processes, going */
+	size_t detaching_cnt;
 	bool by_pid; /* probes are bound to processes */
 	bool loaded, started, detached;
 	uint32_t slot_cnt; /* accounts there is room for */

@@ -43,26 +43,61 @@ static void unmap_table(void *at, size_t bytes)
 		munmap(at, page_round(bytes));
 }
 
-/* Creates one more segment of an array of maps and maps it. */
-static void *segment_add(struct tables *t, struct bpf_map *outer, uint32_t segment, size_t item,
-			 uint32_t cnt)
+/* Puts maps into an array of maps. The kernel waits for running programs after every update, some 20
+ * ms, but only once for a batch. */
+static bool segments_publish(struct bpf_map *outer, uint32_t first, int *fds, uint32_t cnt)
+{
+	uint32_t *keys = calloc(cnt, sizeof(*keys)), done = cnt;
+	bool in = false;
+
+	if (!keys)
+		return false;
+	for (uint32_t i = 0; i < cnt; i++)
+		keys[i] = first + i;
+	in = !bpf_map_update_batch(bpf_map__fd(outer), keys, fds, &done, NULL);
+	for (uint32_t i = 0; i < cnt && !in; i++) {
+		if (bpf_map_update_elem(bpf_map__fd(outer), &keys[i], &fds[i], BPF_ANY))
+			break;
+		in = i + 1 == cnt;
+	}
+	free(keys);
+	return in;
+}
+
+/* Adds cnt segments to an array of maps, all or none; segments[first + i] get their mappings. */
+static int segments_add(struct tables *t, struct bpf_map *outer, void **segments, uint32_t first,
+			uint32_t cnt, size_t item, uint32_t items)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE);
-	void *at = NULL;
-	int fd;
+	int *fds = calloc(cnt, sizeof(*fds));
+	uint32_t made = 0;
+	bool in = false;
 
-	if (t->bytes + item * cnt > t->budget)
-		return NULL;
-	fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "mt_segment", sizeof(uint32_t), item, cnt, &opts);
-	if (fd < 0)
-		return NULL;
-	at = map_table(t, fd, item * cnt);
-	if (at && bpf_map_update_elem(bpf_map__fd(outer), &segment, &fd, BPF_ANY)) {
-		unmap_table(at, item * cnt);
-		at = NULL;
+	if (!fds || t->bytes + (uint64_t)cnt * item * items > t->budget)
+		goto out;
+	for (; made < cnt; made++) {
+		fds[made] = bpf_map_create(BPF_MAP_TYPE_ARRAY, "mt_segment", sizeof(uint32_t), item,
+					   items, &opts);
+		if (fds[made] < 0)
+			break;
+		segments[first + made] = map_table(t, fds[made], item * items);
+		if (!segments[first + made]) {
+			close(fds[made]);
+			break;
+		}
 	}
-	close(fd); /* the outer map and the mapping keep it */
-	return at;
+	in = made == cnt && segments_publish(outer, first, fds, cnt);
+	for (uint32_t i = 0; i < made; i++) {
+		close(fds[i]); /* the outer map and the mapping keep it */
+		if (in)
+			continue;
+		unmap_table(segments[first + i], item * items);
+		t->bytes -= page_round(item * items);
+		segments[first + i] = NULL;
+	}
+out:
+	free(fds);
+	return in ? 0 : -ENOSPC;
 }
 
 static int map_first_segments(struct tables *t)
@@ -120,26 +155,19 @@ static uint32_t segment_cnt(const struct mt_generations *g)
 static int grow_generation(struct tables *t, struct mt_generations *g, struct bpf_map *outer,
 			   void **segments, uint32_t max, size_t item, uint32_t items)
 {
-	uint32_t first = segment_cnt(g), want = first / 2 + !(first / 2), got = 0;
+	uint32_t first = segment_cnt(g), want = first / 2 + !(first / 2);
 
+	if (g->cnt >= MT_GENERATIONS)
+		return -ENOSPC;
 	while (want & (want - 1))
 		want &= want - 1;
-	while (want && (first + want > max || t->bytes + want * item * items > t->budget))
+	while (want && (first + want > max ||
+			segments_add(t, outer, segments, first, want, item, items)))
 		want /= 2;
-	if (!want || g->cnt >= MT_GENERATIONS)
+	if (!want)
 		return -ENOSPC;
-	while (got < want) {
-		segments[first + got] = segment_add(t, outer, first + got, item, items);
-		if (!segments[first + got])
-			break;
-		got++;
-	}
-	if (!got)
-		return -ENOSPC;
-	while (got & (got - 1))
-		got &= got - 1;
 	g->of[g->cnt].first = first;
-	g->of[g->cnt].mask = got - 1;
+	g->of[g->cnt].mask = want - 1;
 	STORE(g->cnt, g->cnt + 1);
 	return 0;
 }
@@ -161,33 +189,32 @@ static uint64_t index_room(const struct mt_control *c)
 	return (uint64_t)segment_cnt(&c->index) * MT_INDEX_SEGMENT * MT_BUCKET_SLOTS;
 }
 
-/* Keeps half a segment of fresh sites and chunks ahead of the probes. */
+/* Doubles a pool that is half used, so that there is always as much ahead as was ever needed. */
+static int grow_pool(struct tables *t, struct mt_pool *pool, struct bpf_map *outer, void **segments,
+		     uint32_t max, size_t item, uint32_t items)
+{
+	uint32_t have = pool->cap / items, want = have;
+
+	if (2 * LOAD(pool->fresh) < pool->cap)
+		return 0;
+	while (want && (have + want > max ||
+			segments_add(t, outer, segments, have, want, item, items)))
+		want /= 2;
+	if (!want)
+		return -ENOSPC;
+	STORE(pool->cap, pool->cap + want * items);
+	return 0;
+}
+
 static int grow_pools(struct tables *t)
 {
-	struct mt_control *c = t->control;
-	uint32_t segment;
+	int err = grow_pool(t, &t->control->sites, t->skel->maps.sites, (void **)t->sites,
+			    MT_SITE_SEGMENTS, sizeof(struct mt_site), MT_SITE_SEGMENT);
 
-	while (LOAD(c->sites.fresh) + MT_SITE_SEGMENT / 2 > c->sites.cap) {
-		segment = c->sites.cap / MT_SITE_SEGMENT;
-		if (segment >= MT_SITE_SEGMENTS)
-			return -ENOSPC;
-		t->sites[segment] = segment_add(t, t->skel->maps.sites, segment,
-						sizeof(struct mt_site), MT_SITE_SEGMENT);
-		if (!t->sites[segment])
-			return -ENOSPC;
-		STORE(c->sites.cap, c->sites.cap + MT_SITE_SEGMENT);
-	}
-	while (LOAD(c->chunks.fresh) + MT_CHUNK_SEGMENT / 2 > c->chunks.cap) {
-		segment = c->chunks.cap / MT_CHUNK_SEGMENT;
-		if (segment >= MT_CHUNK_SEGMENTS)
-			return -ENOSPC;
-		t->chunks[segment] = segment_add(t, t->skel->maps.chunks, segment,
-						 sizeof(struct mt_chunk), MT_CHUNK_SEGMENT);
-		if (!t->chunks[segment])
-			return -ENOSPC;
-		STORE(c->chunks.cap, c->chunks.cap + MT_CHUNK_SEGMENT);
-	}
-	return 0;
+	if (err)
+		return err;
+	return grow_pool(t, &t->control->chunks, t->skel->maps.chunks, (void **)t->chunks,
+			 MT_CHUNK_SEGMENTS, sizeof(struct mt_chunk), MT_CHUNK_SEGMENT);
 }
 
 /* Adds the segments that are wanted or will be soon. */

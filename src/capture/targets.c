@@ -49,7 +49,9 @@ static int attach_file(struct memtrace *s, int fd, const char *name, pid_t pid)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	err = probe_set_attach(&s->programs.kind, path, pid, file->sites, file->site_cnt, &entry.set);
 	if (err) {
-		session_log(s, MEMTRACE_LOG_WARN, "cannot probe %s: %s", name, strerror(-err));
+		/* a process that ended first is no trouble: its row says that it was not followed */
+		session_log(s, err == -ESRCH ? MEMTRACE_LOG_INFO : MEMTRACE_LOG_WARN,
+			    "cannot probe %s for pid %d: %s", name, pid, strerror(-err));
 		return err;
 	}
 	grown = realloc(s->attached, (s->attached_cnt + 1) * sizeof(*grown));
@@ -369,8 +371,30 @@ int targets_start(struct memtrace *s)
 	return message_set(&s->error, -EINVAL, "nothing to trace (give a pid, a command, or --all)");
 }
 
+#define DETACHING_MAX 16
+
+/* Hands a set to a thread; waits for the oldest when many are on their way. */
+static void detach_later(struct memtrace *s, struct probe_set *set)
+{
+	if (!s->detaching)
+		s->detaching = calloc(DETACHING_MAX, sizeof(*s->detaching));
+	if (!s->detaching) {
+		probe_set_detach(set);
+		return;
+	}
+	if (s->detaching_cnt == DETACHING_MAX) {
+		probe_set_detached(s->detaching[0]);
+		memmove(s->detaching, s->detaching + 1,
+			--s->detaching_cnt * sizeof(*s->detaching));
+	}
+	s->detaching[s->detaching_cnt++] = probe_set_detach_later(set);
+}
+
 void targets_detach(struct memtrace *s)
 {
+	for (size_t i = 0; i < s->detaching_cnt; i++)
+		probe_set_detached(s->detaching[i]);
+	s->detaching_cnt = 0;
 	for (size_t i = 0; i < s->attached_cnt; i++)
 		probe_set_detach(s->attached[i].set);
 	s->attached_cnt = 0;
@@ -384,7 +408,7 @@ void targets_detach_pid(struct memtrace *s, pid_t pid)
 		return;
 	for (size_t i = 0; i < s->attached_cnt; i++) {
 		if (s->attached[i].pid == pid)
-			probe_set_detach_later(s->attached[i].set);
+			detach_later(s, s->attached[i].set);
 		else
 			s->attached[kept++] = s->attached[i];
 	}
