@@ -297,18 +297,36 @@ int launch_replace(struct launch *l, const char *path, int *fd)
 	return 0;
 }
 
+int launch_namespace(const struct launch *l)
+{
+	return l->ns_fd;
+}
+
+static int cannot_run(const struct launch *l, int err, struct message *why)
+{
+	return message_set(why, -err, "cannot run '%s': %s (check that it is an executable for this "
+			   "machine and that the user may run it)", l->name, strerror(err));
+}
+
 int launch_go(struct launch *l, struct message *why)
+{
+	int err = write(l->go_fd, "g", 1) == 1 ? 0 : errno;
+
+	close(l->go_fd);
+	l->go_fd = -1;
+	return err ? cannot_run(l, err, why) : 0;
+}
+
+int launch_result_fd(const struct launch *l)
+{
+	return l->result_fd;
+}
+
+int launch_result(struct launch *l, struct message *why)
 {
 	int err = 0;
 
-	if (write(l->go_fd, "g", 1) != 1)
-		err = errno;
-	close(l->go_fd);
-	l->go_fd = -1;
-	if (!err && !read_result(l->result_fd, &err))
-		return 0;
-	return message_set(why, -err, "cannot run '%s': %s (check that it is an executable for this "
-			   "machine and that the user may run it)", l->name, strerror(err));
+	return read_result(l->result_fd, &err) ? cannot_run(l, err, why) : 0;
 }
 
 int launch_status(struct launch *l, int *wait_status)

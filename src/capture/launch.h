@@ -32,8 +32,16 @@ pid_t launch_pid(const struct launch *launch);
  * read-only, owned by the caller. */
 int launch_replace(struct launch *launch, const char *path, int *fd);
 
-/* Lets the child exec; returns once it has, or why it could not. */
+int launch_namespace(const struct launch *launch); /* an fd, owned by launch */
+
+/* Lets the child exec. */
 int launch_go(struct launch *launch, struct message *why);
+
+/* Becomes readable when launch_result() knows. */
+int launch_result_fd(const struct launch *launch);
+
+/* Waits until the child has run exec: 0, or why it could not. */
+int launch_result(struct launch *launch, struct message *why);
 
 /* The command's wait status; -EAGAIN while it runs. */
 int launch_status(struct launch *launch, int *wait_status);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "capture/gate.h"
 #include "capture/launch.h"
 #include "capture/process.h"
 #include "capture/records.h"
@@ -322,6 +324,26 @@ int memtrace_launch(struct memtrace *s, const struct memtrace_command *command, 
 	return err;
 }
 
+/* The command's own exec may wait at the gate. */
+static int let_go(struct memtrace *s)
+{
+	struct pollfd fds[] = {
+		{ .fd = launch_result_fd(s->launch), .events = POLLIN },
+		{ .fd = s->gate ? gate_fd(s->gate) : -1, .events = POLLIN },
+	};
+	int err = launch_go(s->launch, &s->error);
+
+	if (err)
+		return err;
+	while (!fds[0].revents) {
+		poll(fds, 2, -1);
+		targets_serve_gate(s);
+	}
+	if (s->gate && watch_fd(s, gate_fd(s->gate)))
+		return message_set(&s->error, -errno, "epoll: %s", strerror(errno));
+	return launch_result(s->launch, &s->error);
+}
+
 int memtrace_start(struct memtrace *s)
 {
 	int err;
@@ -337,7 +359,7 @@ int memtrace_start(struct memtrace *s)
 	s->ready_ns = s->previous_ns = session_now_ns();
 	s->started = true;
 	if (s->launch)
-		err = launch_go(s->launch, &s->error);
+		err = let_go(s);
 	return err;
 }
 
@@ -381,6 +403,7 @@ int memtrace_poll(struct memtrace *s, int timeout_ms)
 		err = -errno;
 	else
 		err = 0;
+	targets_serve_gate(s);
 	ring_buffer__consume(s->news);
 	follow_drain_maps(s, true);
 	check_limits_seen(s);
@@ -411,7 +434,9 @@ int memtrace_detach(struct memtrace *s)
 {
 	if (s->detached || !s->loaded)
 		return 0;
-	ring_buffer__consume(s->news); /* nobody stays stopped at exec */
+	gate_close(s->gate); /* nobody waits at exec, nobody stays stopped there */
+	s->gate = NULL;
+	ring_buffer__consume(s->news);
 	s->tables.control->stop_at_exec = 0;
 	targets_detach(s);
 	ring_buffer__consume(s->news);

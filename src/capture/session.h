@@ -14,6 +14,7 @@
 #include "capture/tables.h"
 #include "memtrace/memtrace.h"
 
+struct gate;
 struct launch;
 struct records;
 struct ring_buffer;
@@ -68,6 +69,7 @@ struct memtrace {
 	struct allocators *allocators; /* what is known of files */
 	struct ring_buffer *news;
 	struct launch *launch;
+	struct gate *gate; /* NULL: a launched tree is stopped at exec instead */
 	int epoll_fd;
 
 	struct root *roots; /* -p */
@@ -108,6 +110,8 @@ bool targets_cgroup_matches(const struct memtrace *s, pid_t pid);
 int targets_adopt(struct memtrace *s, pid_t pid, uint32_t scope, uint32_t *slot);
 /* Probes every allocator that pid's executable will load or holds itself. */
 int targets_prepare_exec(struct memtrace *s, pid_t pid);
+/* Probes what those who wait at the gate will need, and lets them through. */
+void targets_serve_gate(struct memtrace *s);
 void targets_detach(struct memtrace *s);
 void targets_detach_pid(struct memtrace *s, pid_t pid);
 

@@ -18,6 +18,7 @@
 #include <bpf/libbpf.h>
 
 #include "capture/deps.h"
+#include "capture/gate.h"
 #include "capture/launch.h"
 #include "capture/process.h"
 #include "capture/spaces.h"
@@ -147,15 +148,16 @@ out:
 	close(fd);
 }
 
-static int prepare_program(struct memtrace *s, pid_t pid, const char *exe, bool running)
+/* env_pid: whose environment the program will have, as far as one can tell. */
+static int prepare_program(struct memtrace *s, pid_t pid, pid_t env_pid, const char *exe, bool running)
 {
 	struct exec_walk walk = { s, pid, exe, running };
 	char root[32], *preload = NULL, *library_path = NULL;
 	int err;
 
 	snprintf(root, sizeof(root), "/proc/%d/root", pid);
-	preload = process_env(running ? pid : getpid(), "LD_PRELOAD");
-	library_path = process_env(running ? pid : getpid(), "LD_LIBRARY_PATH");
+	preload = process_env(env_pid, "LD_PRELOAD");
+	library_path = process_env(env_pid, "LD_LIBRARY_PATH");
 	err = deps_each(root, exe, preload, library_path, see_dependency, &walk);
 	free(preload);
 	free(library_path);
@@ -169,7 +171,7 @@ int targets_prepare_exec(struct memtrace *s, pid_t pid)
 
 	if (!exe)
 		return -ESRCH;
-	err = prepare_program(s, pid, exe, true);
+	err = prepare_program(s, pid, pid, exe, true);
 	free(exe);
 	return err;
 }
@@ -328,18 +330,34 @@ static void know_file(struct memtrace *s, const char *path)
 	bpf_map_update_elem(bpf_map__fd(s->programs.skel->maps.known_files), &id, &one, BPF_ANY);
 }
 
+static void see_waiting(void *ctx, pid_t pid, const char *path)
+{
+	/* execve has opened the file already: a copy put over its path now would not be what runs */
+	prepare_program(ctx, pid, pid, path, true);
+}
+
+void targets_serve_gate(struct memtrace *s)
+{
+	if (s->gate)
+		gate_serve(s->gate, see_waiting, s);
+}
+
 static int start_command(struct memtrace *s)
 {
 	pid_t pid = launch_pid(s->launch);
 	int err;
 
-	err = prepare_program(s, pid, s->program, false);
+	err = prepare_program(s, pid, getpid(), s->program, false);
 	if (err < 0)
 		session_log(s, MEMTRACE_LOG_INFO, "cannot tell what %s will load: %s", s->program,
 			    strerror(-err));
 	know_file(s, s->program);
 	spaces_track(s->spaces, pid);
-	s->tables.control->stop_at_exec = 1;
+	err = gate_open(launch_namespace(s->launch), &s->gate);
+	if (err)
+		session_log(s, MEMTRACE_LOG_INFO, "no gate at exec (%s): new programs of the tree are "
+			    "stopped there for a moment instead", strerror(-err));
+	s->tables.control->stop_at_exec = !s->gate;
 	err = member_set(s, pid, 0, 0);
 	if (err)
 		return message_set(&s->error, err, "cannot register the command: %s", strerror(-err));

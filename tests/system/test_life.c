@@ -239,3 +239,10 @@ Test(follow, nobody_is_followed_when_not_wanted)
 	truth = truth_of(trace.truths, trace.pid, true);
 	expect_row(row_of_pid(trace.report, trace.pid, 0), truth, ATTACHED, NULL);
 }
+
+/* A program that is seen for the first time is held at exec until it is probed. Its parent, which may
+ * be a shell with job control, must not see it stopped. */
+Test(ends, a_parent_never_sees_its_child_stopped)
+{
+	expect_end(LIST("watcher", TARGETS_DIR "/empty"), 0, "exit", "exit_status", 0);
+}
