@@ -16,7 +16,7 @@ int main(int argc, char **argv)
 
 	if (argc < 2)
 		return 2;
-	pid = vfork();
+	pid = fork();
 	if (!pid) {
 		execl(argv[1], argv[1], (char *)NULL);
 		_exit(127);
