@@ -178,6 +178,7 @@ uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/memtrace $(DESTDIR)$(PREFIX)/lib/libmemtrace.* \
 		$(DESTDIR)$(PREFIX)/include/memtrace/memtrace.h $(DESTDIR)$(PREFIX)/share/man/man8/memtrace.8
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/memtrace
+	rmdir $(DESTDIR)$(PREFIX)/include/memtrace 2>/dev/null || true
 
 ## format: rewrite the sources as .clang-format says
 format:
