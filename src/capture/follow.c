@@ -11,6 +11,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "capture/modules.h"
 #include "capture/process.h"
 #include "capture/records.h"
 #include "capture/spaces.h"
@@ -168,6 +169,16 @@ size_t follow_running(const struct memtrace *s)
 	return cnt;
 }
 
+/* A process that was gone before its /proc could be read: its executable is what is mapped lowest. */
+static char *mapped_exe(const struct space *space)
+{
+	const struct modules *modules = space ? space_modules(space) : NULL;
+
+	if (!modules || !modules->cnt || modules->ranges[0].module->id.path[0] != '/')
+		return NULL;
+	return strdup(modules->ranges[0].module->id.path);
+}
+
 static int keep_past(struct memtrace *s, struct account_record *record)
 {
 	struct past_account *grown = realloc(s->past, (s->past_cnt + 1) * sizeof(*grown)), *p;
@@ -179,7 +190,7 @@ static int keep_past(struct memtrace *s, struct account_record *record)
 	p->record = *record;
 	memset(record, 0, sizeof(*record));
 	p->space = spaces_get(s->spaces, p->record.acct.tgid, p->record.acct.start_ns);
-	p->exe = s->exes[p->record.slot] ? strdup(s->exes[p->record.slot]) : NULL;
+	p->exe = s->exes[p->record.slot] ? strdup(s->exes[p->record.slot]) : mapped_exe(p->space);
 	s->reported[p->record.slot] = true;
 	if (p->record.acct.ended_by != MT_ENDED_EXEC)
 		targets_detach_pid(s, p->record.acct.tgid);
