@@ -75,8 +75,11 @@ static __always_inline void site_sub(u32 site, const struct mt_acct *a, u64 size
 {
 	struct mt_site *s = site ? site_at(site) : NULL;
 
-	if (!s)
+	if (!s) {
+		if (site) /* not one that was never known (site_table_full) */
+			count_loss(MT_LOSS_LATE_SITE);
 		return;
+	}
 	site_settle(s, a);
 	figure_add(&s->live_bytes, -(s64)size, threaded);
 }
