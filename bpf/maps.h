@@ -31,7 +31,7 @@ struct mt_task {
 	__u32 epoch; /* of control when acct was looked up */
 	__u32 acct;
 	__u32 call; /* enum mt_call in progress; 0: none */
-	__u32 pad;
+	__u32 far;  /* the last stack was too long for one near copy */
 	__u64 freed_ptr; /* the last free_sized, as long as nothing came after it */
 	__u64 freed_sp;
 	__u64 sp; /* stack pointer at entry of the outermost call */
@@ -174,7 +174,7 @@ struct {
 	__type(value, struct mt_ghost);
 } ghosts SEC(".maps");
 
-/* Executables whose allocators are probed already. */
+/* Executables that were looked at: enum mt_file_known. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);

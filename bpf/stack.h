@@ -12,6 +12,8 @@
 #define MEMTRACE_BPF_STACK_H
 
 #define STACK_STEP_MAX (1 << 20) /* a frame larger than this is taken as a broken chain */
+#define STACK_NEAR_BYTES 256
+#define STACK_NEAR_FRAMES 16
 #define PAGE_BYTES 4096
 #define ADDRESS_MIN 4096
 #define HASH_PRIME 0x9e3779b97f4a7c15ULL
@@ -39,12 +41,44 @@ static __always_inline bool address_is_user(u64 addr)
 	return addr >= ADDRESS_MIN && addr < 1ULL << 47;
 }
 
+enum { STEP_ON = -1 };
+
+/* One link of the chain at *fp: what it says is the n-th frame and where the next link is. Moves *fp
+ * and *n; STEP_ON, or why the stack ended here. */
+static __always_inline int chain_step(struct mt_task *t, u64 next, u64 ret, u64 *fp, u32 *n, u64 *hash)
+{
+	u64 step;
+
+	if (!ret)
+		return MT_END_COMPLETE;
+	if (!address_is_user(ret))
+		return MT_END_BROKEN;
+	t->frames[*n] = ret;
+	*hash = HASH_MIX(*hash, ret);
+	*n += 1;
+	if (!next)
+		return MT_END_COMPLETE;
+	/* on the difference alone: bounds on next itself would tell each iteration's state from every
+	 * other's, and the verifier would walk them all */
+	step = next - *fp;
+	if (step - 1 >= STACK_STEP_MAX || step & 7)
+		return MT_END_BROKEN;
+	*fp = next;
+	return STEP_ON;
+}
+
 /* Walks the frame-pointer chain from fp; the first frame, pc, is given. Fills t->frames,
- * t->frame_cnt, t->hash; returns why the stack ended. */
+ * t->frame_cnt, t->hash; returns why the stack ended.
+ *
+ * A short stack is copied to the stack of the probe: copies from user space to anywhere else cost the
+ * kernel a look at the page and the slab they go to, half of what the whole copy costs. t->far says
+ * that the thread's last stack was longer than that, so the next one will be. */
 GLOBAL int stack_walk(struct mt_task *t, u64 pc, u64 sp, u64 fp)
 {
-	u32 depth = control.stack_depth, have = 0, n, end = MT_END_DEPTH;
-	u64 base = 0, hash = HASH_PRIME;
+	u32 depth = control.stack_depth, have = 0, n;
+	u64 base = 0, hash = HASH_PRIME, first = fp;
+	u64 near[STACK_NEAR_BYTES / 8];
+	int end = STEP_ON;
 
 	if (!t)
 		return MT_END_OFF;
@@ -55,8 +89,23 @@ GLOBAL int stack_walk(struct mt_task *t, u64 pc, u64 sp, u64 fp)
 		end = fp ? MT_END_BROKEN : MT_END_COMPLETE;
 		goto out;
 	}
-	for (; n < MT_STACK_DEPTH_MAX && n < depth; n++) {
-		u64 off = fp - base, step, next, ret;
+	if (!t->far && !bpf_probe_read_user(near, sizeof(near), (void *)fp)) {
+		for (; n < STACK_NEAR_FRAMES && n < depth; ) {
+			u64 off = fp - first;
+
+			if (off > sizeof(near) - 16)
+				break;
+			BOUND(off, (sizeof(near) - 1) & ~7);
+			if (off > sizeof(near) - 16)
+				break;
+			end = chain_step(t, *(u64 *)((void *)near + off),
+					 *(u64 *)((void *)near + off + 8), &fp, &n, &hash);
+			if (end != STEP_ON)
+				goto out;
+		}
+	}
+	while (n < MT_STACK_DEPTH_MAX && n < depth) {
+		u64 off = fp - base;
 
 		if (off + 16 > have) {
 			have = window_read(&t->window, fp);
@@ -68,37 +117,16 @@ GLOBAL int stack_walk(struct mt_task *t, u64 pc, u64 sp, u64 fp)
 			off = 0;
 		}
 		BOUND(off, (MT_WINDOW_BYTES - 1) & ~7);
-		next = *(u64 *)((void *)t->window.words + off);
-		ret = *(u64 *)((void *)t->window.words + off + 8);
-		if (!ret) {
-			end = MT_END_COMPLETE;
+		end = chain_step(t, *(u64 *)((void *)t->window.words + off),
+				 *(u64 *)((void *)t->window.words + off + 8), &fp, &n, &hash);
+		if (end != STEP_ON)
 			break;
-		}
-		if (!address_is_user(ret)) {
-			end = MT_END_BROKEN;
-			break;
-		}
-		t->frames[n] = ret;
-		hash = HASH_MIX(hash, ret);
-		if (!next) {
-			end = MT_END_COMPLETE;
-			n++;
-			break;
-		}
-		/* on the difference alone: bounds on next itself would tell each iteration's state
-		 * from every other's, and the verifier would walk them all */
-		step = next - fp;
-		if (step - 1 >= STACK_STEP_MAX || step & 7) {
-			end = MT_END_BROKEN;
-			n++;
-			break;
-		}
-		fp = next;
 	}
 out:
+	t->far = fp - first > STACK_NEAR_BYTES - 16;
 	t->hash = hash;
 	t->frame_cnt = n;
-	t->stack_end = end;
+	t->stack_end = end == STEP_ON ? MT_END_DEPTH : end;
 	return end;
 }
 
