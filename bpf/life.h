@@ -73,17 +73,25 @@ static __always_inline void exec_file(struct linux_binprm *bprm, struct mt_file_
 	id->dev = BPF_CORE_READ(bprm, file, f_inode, i_sb, s_dev);
 }
 
+/* The gate at open stands on the mounts of the tree's own namespace only. */
+static __always_inline bool left_the_tree(struct task_struct *task)
+{
+	u32 home = control.tree_mnt_ns;
+
+	return home && BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum) != home;
+}
+
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
-	u32 tgid = bpf_get_current_pid_tgid() >> 32, old, known;
+	u32 tgid = bpf_get_current_pid_tgid() >> 32, old, *known;
 	struct mt_membership *m = bpf_map_lookup_elem(&members, &tgid), fresh = {};
 	struct mt_news item = {};
 	struct mt_task *t;
 	struct mt_acct *a;
 
 	exec_file(bprm, &item.file);
-	known = !!bpf_map_lookup_elem(&known_files, &item.file);
+	known = bpf_map_lookup_elem(&known_files, &item.file);
 	item.kind = MT_NEWS_EXEC;
 	item.tgid = tgid;
 	item.time_ns = bpf_ktime_get_ns();
@@ -103,11 +111,10 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	if (!a)
 		return 0;
 	a->flags = MT_ACCT_FROM_START;
-	if (control.follow == MT_FOLLOW_BY_PID)
+	if (control.follow == MT_FOLLOW_BY_PID || (known && *known == MT_FILE_REFUSED))
 		a->flags |= MT_ACCT_UNFOLLOWED;
-	if (control.stop_at_exec && !known) {
+	if ((control.stop_at_exec && !known) || left_the_tree(task))
 		item.stopped = !bpf_send_signal(SIGNAL_STOP);
-	}
 	item.acct = fresh.acct;
 	item.acct_id = a->id;
 	item.scope = fresh.scope;

@@ -68,7 +68,8 @@
 	X(READ_FAULT, result_unreadable, "posix_memalign's result could not be read")              \
 	X(PEAK_RACE, peak_race, "a new peak could not be stored")                                  \
 	X(PROBE_MISSED, probe_missed, "the kernel skipped a probe (recursion guard)")              \
-	X(LATE_SITE, site_gone, "a block's site was gone when it was freed")
+	X(LATE_SITE, site_gone, "a block's site was gone when it was freed")                       \
+	X(NOT_PROBED, allocators_not_probed, "files with an allocator that could not be probed")
 
 /* notices: recovered, or news that changes no figure */
 #define MT_NOTICES(X)                                                                              \
@@ -78,6 +79,8 @@
 	X(GHOSTS_FULL, inherited_guesses, "frees taken as inherited without proof")                \
 	X(SHARER_LATE, sharers_followed_late,                                                      \
 	  "vfork or CLONE_VM children of attached processes that ran before they had probes")      \
+	X(ALLOCATOR_LATE, allocators_found_late,                                                   \
+	  "allocators probed only after a process had mapped them; it is marked as followed late") \
 	X(MMAP_LOST, map_records_lost, "module map records the kernel dropped")
 
 /* stack_quality: why stacks ended */
@@ -243,6 +246,12 @@ struct mt_file_id {
 	__u64 dev; /* as the kernel encodes it */
 };
 
+/* What is known of an executable file. */
+enum mt_file_known {
+	MT_FILE_PROBED = 1, /* its allocators are, if it has any */
+	MT_FILE_REFUSED,    /* it has one that cannot be: who runs it is not followed */
+};
+
 struct mt_news {
 	__u32 kind;
 	__u32 tgid;
@@ -297,6 +306,7 @@ struct mt_control {
 	__u32 adopt_at_call; /* ... and at their first call (inode-wide probes) */
 	__u32 self_tgid;
 	__u32 stop_at_exec; /* stop a traced process at exec of a file not in known_files */
+	__u32 tree_mnt_ns; /* stop at every exec in another mount namespace than this, unless 0 */
 	__u32 on_limit;
 	__u64 limit_bytes; /* 0: none */
 	__u32 limit_per_process;

@@ -11,35 +11,85 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "capture/launch.h"
 #include "capture/modules.h"
 #include "capture/process.h"
 #include "capture/records.h"
 #include "capture/spaces.h"
 #include "memtrace.skel.h"
 
+/* Probes are in place for a process that ran a while without them. */
+static void mark_late(struct mt_acct *a)
+{
+	a->followed_ns = session_now_ns();
+	__atomic_and_fetch(&a->flags, ~MT_ACCT_UNFOLLOWED, __ATOMIC_ACQ_REL);
+	__atomic_or_fetch(&a->flags, MT_ACCT_LATE, __ATOMIC_ACQ_REL);
+}
+
+/* The account that news is about, if it is still that one. */
+static struct mt_acct *news_acct(struct memtrace *s, const struct mt_news *news)
+{
+	struct mt_acct *a;
+
+	if (!news->acct || news->acct >= s->tables.acct_cnt)
+		return NULL;
+	a = &s->tables.accts[news->acct];
+	return a->id == news->acct_id ? a : NULL;
+}
+
+static void mark_followed(struct memtrace *s, const struct mt_news *news)
+{
+	struct mt_acct *a = news_acct(s, news);
+
+	if (a)
+		mark_late(a);
+}
+
+/* The gate looked at whatever the tree opens by path in its own namespace. */
+static bool passed_the_gate(const struct memtrace *s, const struct record *record)
+{
+	return s->gate && strncmp(record->path, "/memfd:", strlen("/memfd:")) &&
+	       launch_shares_mounts(s->launch, record->tgid);
+}
+
+/* A traced process mapped code: a library by dlopen, perhaps with an allocator of its own. This comes
+ * after the fact, so what is probed now marks the process as followed late. */
+static void look_at_map(struct memtrace *s, const struct record *record)
+{
+	struct process_map map = {
+		.start = record->start, .end = record->end, .pgoff = record->pgoff,
+		.executable = true, .path = record->path,
+	};
+	struct mt_membership member;
+	uint32_t tgid = record->tgid;
+	struct mt_acct *a;
+
+	if (!s->started || s->detached || record->path[0] != '/' ||
+	    bpf_map_lookup_elem(bpf_map__fd(s->programs.skel->maps.members), &tgid, &member) ||
+	    !member.acct || member.acct >= s->tables.acct_cnt || passed_the_gate(s, record))
+		return;
+	if (targets_attach_map(s, tgid, &map) <= 0)
+		return;
+	a = &s->tables.accts[member.acct];
+	if (a->state != MT_ACCT_LIVE || a->tgid != tgid)
+		return;
+	mark_late(a);
+	__atomic_add_fetch(&s->tables.control->notices[MT_NOTICE_ALLOCATOR_LATE], 1,
+			   __ATOMIC_RELAXED);
+}
+
 static void see_record(void *ctx, const struct record *record)
 {
-	spaces_see(ctx, record);
+	struct memtrace *s = ctx;
+
+	spaces_see(s->spaces, record);
+	if (record->kind == RECORD_MAP)
+		look_at_map(s, record);
 }
 
 void follow_drain_maps(struct memtrace *s, bool settled_only)
 {
-	records_drain(s->records, settled_only, see_record, s->spaces);
-}
-
-/* Probes are in place for a process that ran a while without them. */
-static void mark_followed(struct memtrace *s, const struct mt_news *news)
-{
-	struct mt_acct *a;
-
-	if (news->acct >= s->tables.acct_cnt)
-		return;
-	a = &s->tables.accts[news->acct];
-	if (a->id != news->acct_id)
-		return;
-	a->followed_ns = session_now_ns();
-	__atomic_and_fetch(&a->flags, ~MT_ACCT_UNFOLLOWED, __ATOMIC_ACQ_REL);
-	__atomic_or_fetch(&a->flags, MT_ACCT_LATE, __ATOMIC_ACQ_REL);
+	records_drain(s->records, settled_only, see_record, s);
 }
 
 /* A forked child runs what its parent ran; it may be gone by now, the parent's slot is kept. */
@@ -77,16 +127,18 @@ static void remember_exe(struct memtrace *s, const struct mt_news *news)
 
 static void on_exec(struct memtrace *s, const struct mt_news *news)
 {
-	uint32_t one = 1;
+	uint32_t known = MT_FILE_PROBED;
+	bool any;
 	int err;
 
 	remember_exe(s, news);
 	if (!s->by_pid && !news->stopped && s->target == TARGET_COMMAND)
-		return; /* a file that is known: its allocators are probed */
+		return; /* the gate saw it, or a file that is known: its allocators are probed */
 	err = targets_prepare_exec(s, news->tgid);
 	if (news->stopped) {
-		bpf_map_update_elem(bpf_map__fd(s->programs.skel->maps.known_files), &news->file, &one,
-				    BPF_ANY);
+		targets_attach_process(s, news->tgid, &any); /* a static program by what is mapped */
+		bpf_map_update_elem(bpf_map__fd(s->programs.skel->maps.known_files), &news->file,
+				    &known, BPF_ANY);
 		kill(news->tgid, SIGCONT);
 	}
 	if (err >= 0 && s->by_pid)

@@ -1,27 +1,44 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * gate.h - holds every exec of a launched tree until its allocators are probed.
+ * gate.h - holds a launched tree where it opens a program or a library, until its allocators are
+ * probed.
  *
- * The kernel asks (fanotify, FAN_OPEN_EXEC_PERM) before it opens a file to execute it through one of
- * the mounts of the tree's own mount namespace, and waits for the answer inside execve: nobody sees a
- * stopped process. Closing the gate, or the end of this process, lets everyone through.
+ * The kernel asks (fanotify, permission events) before a file is opened through one of the mounts of
+ * the tree's own mount namespace, and waits for the answer inside open() or execve(): nobody sees a
+ * stopped process, and nothing of the file is mapped yet. A thread answers at once for whatever is
+ * neither program nor library, and the kernel does not ask for that file again until it changes:
+ *
+ *	data file            first open  -> the thread: let through, not asked again
+ *	program or library   first open  -> the session: look, probe; then the same
+ *	any of them          later opens -> nobody is asked
+ *
+ * Closing the gate, or the end of this process, lets everyone through.
  */
 #ifndef CAPTURE_GATE_H
 #define CAPTURE_GATE_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 struct gate;
 
+/* Someone who waits. path is for people and may be of another root. */
+struct gate_visit {
+	pid_t pid;
+	int fd;	   /* the file, for reading; closed after the visit */
+	bool exec; /* opened to be executed */
+	const char *path;
+};
+
 /* Watches the mounts of the namespace. -ENOTSUP and the like where the kernel cannot. */
 int gate_open(int ns_fd, struct gate **gate);
 
-/* Readable when someone waits; owned by the gate. */
+/* Readable when someone waits for gate_serve(); owned by the gate. */
 int gate_fd(const struct gate *gate);
 
-/* Calls see() for each exec that waits (path as in the namespace), then lets it through, and every later
- * one of the same file without asking. */
-typedef void (*gate_fn)(void *ctx, pid_t pid, const char *path);
+/* Calls see() for each program and library that waits, then lets it through. What this process opens
+ * meanwhile is never held. */
+typedef void (*gate_fn)(void *ctx, const struct gate_visit *visit);
 void gate_serve(struct gate *gate, gate_fn see, void *ctx);
 
 /* Takes NULL. */

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/message.h"
+#include "capture/deps.h"
 #include "memtrace/memtrace.h"
 
 extern char **environ;
@@ -26,6 +27,7 @@ extern char **environ;
 struct launch {
 	pid_t pid;
 	int ns_fd;     /* the tree's mount namespace */
+	int root_fd;   /* its root there, which need not be the namespace's */
 	int go_fd;     /* written once to let the child exec; -1 afterwards */
 	int result_fd; /* the child's errno, or end of file when exec closed it */
 	bool reaped;
@@ -168,7 +170,7 @@ int launch_new(const struct memtrace_command *command, const char *program, stru
 
 	if (!l)
 		return message_set(why, -ENOMEM, "cannot launch: out of memory");
-	l->ns_fd = l->go_fd = l->result_fd = -1;
+	l->ns_fd = l->root_fd = l->go_fd = l->result_fd = -1;
 	l->name = strdup(command->argv[0]);
 	if (!l->name || pipe2(go, O_CLOEXEC) || pipe2(result, O_CLOEXEC))
 		goto fail;
@@ -193,7 +195,10 @@ int launch_new(const struct memtrace_command *command, const char *program, stru
 	}
 	snprintf(path, sizeof(path), "/proc/%d/ns/mnt", l->pid);
 	l->ns_fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (l->ns_fd < 0) {
+	snprintf(path, sizeof(path), "/proc/%d/root", l->pid);
+	if (l->ns_fd >= 0)
+		l->root_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (l->root_fd < 0) {
 		err = errno;
 		launch_free(l);
 		return message_set(why, -err, "cannot open %s: %s (is /proc mounted?)", path,
@@ -219,35 +224,32 @@ pid_t launch_pid(const struct launch *l)
 	return l->pid;
 }
 
-static int copy_file(const char *from, const char *to)
+static int copy_file(int in, const char *to)
 {
-	int in = open(from, O_RDONLY | O_CLOEXEC), out = -1;
 	struct stat st;
 	off_t at = 0;
+	int out;
 
-	if (in < 0 || fstat(in, &st))
-		goto fail;
+	if (fstat(in, &st))
+		return -1;
 	out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (out < 0)
-		goto fail;
+		return -1;
 	while (at < st.st_size)
 		if (sendfile(out, in, &at, st.st_size - at) <= 0)
 			goto fail;
 	if (fchown(out, st.st_uid, st.st_gid) || fchmod(out, st.st_mode & 07777))
 		goto fail;
-	close(in);
 	return close(out);
 fail:
-	if (in >= 0)
-		close(in);
-	if (out >= 0)
-		close(out);
+	close(out);
 	return -1;
 }
 
-/* Runs in a helper inside the namespace. The tmpfs shows for a moment on a directory that programs
- * do not use, is taken off again, and lives on as the bind mount. */
-static int replace_here(const char *path)
+/* Runs in a helper inside the namespace, where it opens nothing of the tree's (the gate would hold it).
+ * The tmpfs shows for a moment on a directory that programs do not use, is taken off again, and lives on
+ * as the bind mount. */
+static int replace_here(int source, const char *path)
 {
 	static const char *const doorsteps[] = { "/sys/fs/pstore", "/sys/kernel/security",
 						 "/sys/kernel/config", "/mnt", "/srv", "/media",
@@ -262,7 +264,7 @@ static int replace_here(const char *path)
 		}
 		snprintf(copy, sizeof(copy), "%s/copy", doorsteps[i]);
 		err = 0;
-		if (copy_file(path, copy) || mount(copy, path, NULL, MS_BIND, NULL))
+		if (copy_file(source, copy) || mount(copy, path, NULL, MS_BIND, NULL))
 			err = errno ? errno : EIO;
 		umount2(doorsteps[i], MNT_DETACH);
 		break;
@@ -270,9 +272,36 @@ static int replace_here(const char *path)
 	return err;
 }
 
-int launch_replace(struct launch *l, const char *path, int *fd)
+/* Into the tree's namespace and to its root: setns() goes to the namespace's own, which is another one
+ * where memtrace itself runs in a chroot. */
+static int enter(const struct launch *l)
 {
-	char inside[PATH_MAX + 32];
+	return setns(l->ns_fd, CLONE_NEWNS) || fchdir(l->root_fd) || chroot(".") ? -1 : 0;
+}
+
+static bool is_same(int fd, pid_t pid, const char *name)
+{
+	struct stat ours, its;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
+	return !fstat(fd, &ours) && !stat(path, &its) && ours.st_ino == its.st_ino &&
+	       ours.st_dev == its.st_dev;
+}
+
+bool launch_shares_mounts(const struct launch *l, pid_t pid)
+{
+	return is_same(l->ns_fd, pid, "ns/mnt");
+}
+
+bool launch_shares_paths(const struct launch *l, pid_t pid)
+{
+	return launch_shares_mounts(l, pid) && is_same(l->root_fd, pid, "root");
+}
+
+int launch_replace(struct launch *l, int source, const char *path, int *fd)
+{
+	char root[32];
 	int status, opened;
 	pid_t helper;
 
@@ -280,7 +309,7 @@ int launch_replace(struct launch *l, const char *path, int *fd)
 	if (helper < 0)
 		return -errno;
 	if (!helper) {
-		int err = setns(l->ns_fd, CLONE_NEWNS) ? errno : replace_here(path);
+		int err = enter(l) ? errno : replace_here(source, path);
 
 		_exit(err > 0 && err < 256 ? err : err ? EIO : 0);
 	}
@@ -289,10 +318,10 @@ int launch_replace(struct launch *l, const char *path, int *fd)
 			return -errno;
 	if (!WIFEXITED(status) || WEXITSTATUS(status))
 		return WIFEXITED(status) ? -WEXITSTATUS(status) : -EIO;
-	snprintf(inside, sizeof(inside), "/proc/%d/root%s", l->pid, path);
-	opened = open(inside, O_RDONLY | O_CLOEXEC);
+	snprintf(root, sizeof(root), "/proc/self/fd/%d", l->root_fd);
+	opened = deps_open(root, path);
 	if (opened < 0)
-		return -errno;
+		return opened;
 	*fd = opened;
 	return 0;
 }
@@ -358,6 +387,8 @@ void launch_free(struct launch *l)
 		close(l->result_fd);
 	if (l->ns_fd >= 0)
 		close(l->ns_fd);
+	if (l->root_fd >= 0)
+		close(l->root_fd);
 	free(l->name);
 	free(l);
 }

@@ -13,6 +13,7 @@
 #ifndef CAPTURE_LAUNCH_H
 #define CAPTURE_LAUNCH_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 struct memtrace_command;
@@ -28,9 +29,14 @@ int launch_new(const struct memtrace_command *command, const char *program, stru
 
 pid_t launch_pid(const struct launch *launch);
 
-/* Puts a private copy of the file over path in the tree's namespace. *fd is the copy, opened
- * read-only, owned by the caller. */
-int launch_replace(struct launch *launch, const char *path, int *fd);
+/* Puts a private copy of the open file over path in the tree's namespace (path as the command itself
+ * would name it). *fd is the copy, opened read-only, owned by the caller. */
+int launch_replace(struct launch *launch, int source, const char *path, int *fd);
+
+/* Is the process in the tree's own mount namespace still; and below the command's first root as well, so
+ * that a path means the same file to both? */
+bool launch_shares_mounts(const struct launch *launch, pid_t pid);
+bool launch_shares_paths(const struct launch *launch, pid_t pid);
 
 int launch_namespace(const struct launch *launch); /* an fd, owned by launch */
 

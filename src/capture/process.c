@@ -64,16 +64,34 @@ int process_open_map(pid_t pid, const struct process_map *map)
 	return fd < 0 ? -errno : fd;
 }
 
-char *process_exe(pid_t pid)
+/* Length, or negative. */
+static ssize_t read_link(pid_t pid, const char *name, char *path, size_t size)
 {
-	char link[64], path[PATH_MAX];
+	char link[64];
 	ssize_t len;
 
-	snprintf(link, sizeof(link), "/proc/%d/exe", pid);
-	len = readlink(link, path, sizeof(path) - 1);
-	if (len <= 0)
+	snprintf(link, sizeof(link), "/proc/%d/%s", pid, name);
+	len = readlink(link, path, size - 1);
+	path[len > 0 ? len : 0] = 0;
+	return len;
+}
+
+void process_path_inside(pid_t pid, char *path)
+{
+	char root[PATH_MAX];
+	ssize_t len = read_link(pid, "root", root, sizeof(root));
+
+	if (len > 1 && !strncmp(path, root, len) && path[len] == '/')
+		memmove(path, path + len, strlen(path + len) + 1);
+}
+
+char *process_exe(pid_t pid)
+{
+	char path[PATH_MAX];
+
+	if (read_link(pid, "exe", path, sizeof(path)) <= 0)
 		return NULL;
-	path[len] = 0;
+	process_path_inside(pid, path);
 	return strdup(path);
 }
 

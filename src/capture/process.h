@@ -24,6 +24,10 @@ int process_each_map(pid_t pid, process_map_fn see, void *ctx);
 /* Opens the file behind a mapping, deleted or in another mount namespace too; fd or -errno. */
 int process_open_map(pid_t pid, const struct process_map *map);
 
+/* Links to files of another root are told from the reader's root. Changes such a path to what the
+ * process itself would call it, below its own root. */
+void process_path_inside(pid_t pid, char *path);
+
 /* Owned by the caller; NULL when unknown. */
 char *process_exe(pid_t pid);
 char *process_env(pid_t pid, const char *name);

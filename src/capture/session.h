@@ -15,6 +15,7 @@
 #include "memtrace/memtrace.h"
 
 struct gate;
+struct process_map;
 struct launch;
 struct records;
 struct ring_buffer;
@@ -105,6 +106,8 @@ int targets_start(struct memtrace *s); /* probes in place, accounts open */
 /* An fd of a cgroup directory, given as a path or relative to the cgroup mount. */
 int targets_open_cgroup(struct memtrace *s, const char *path);
 int targets_attach_process(struct memtrace *s, pid_t pid, bool *any);
+/* Probes one mapped file: 1 when that was needed, 0 when not, or -errno. */
+int targets_attach_map(struct memtrace *s, pid_t pid, const struct process_map *map);
 bool targets_comm_matches(const struct memtrace *s, pid_t pid);
 bool targets_cgroup_matches(const struct memtrace *s, pid_t pid);
 int targets_adopt(struct memtrace *s, pid_t pid, uint32_t scope, uint32_t *slot);

@@ -33,8 +33,15 @@ static struct attached *find_attached(struct memtrace *s, const struct stat *st,
 	return NULL;
 }
 
-/* Probes an open file if it holds an allocator: 1 when it does (also when it was probed already),
- * 0 when not, or a negative errno. */
+static void count_not_probed(struct memtrace *s)
+{
+	__atomic_add_fetch(&s->tables.control->losses[MT_LOSS_NOT_PROBED], 1, __ATOMIC_RELAXED);
+}
+
+enum { PROBED_BEFORE = 1, PROBED_NOW };
+
+/* Probes an open file if it holds an allocator: PROBED_* when it does, 0 when not, or a negative
+ * errno (counted as a loss, unless the process ended first). */
 static int attach_file(struct memtrace *s, int fd, const char *name, pid_t pid)
 {
 	const struct allocator_file *file = allocators_file(s->allocators, fd, name);
@@ -46,18 +53,24 @@ static int attach_file(struct memtrace *s, int fd, const char *name, pid_t pid)
 	if (!file || !file->site_cnt || fstat(fd, &st))
 		return 0;
 	if (find_attached(s, &st, pid))
-		return 1;
+		return PROBED_BEFORE;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	err = probe_set_attach(&s->programs.kind, path, pid, file->sites, file->site_cnt, &entry.set);
+	if (err == -ESRCH) {
+		/* no trouble: its row says that it was not followed */
+		session_log(s, MEMTRACE_LOG_INFO, "cannot probe %s for pid %d: it ended", name, pid);
+		return err;
+	}
 	if (err) {
-		/* a process that ended first is no trouble: its row says that it was not followed */
-		session_log(s, err == -ESRCH ? MEMTRACE_LOG_INFO : MEMTRACE_LOG_WARN,
-			    "cannot probe %s for pid %d: %s", name, pid, strerror(-err));
+		session_log(s, MEMTRACE_LOG_WARN, "cannot probe %s for pid %d: %s (what it allocates "
+			    "there is not counted)", name, pid, strerror(-err));
+		count_not_probed(s);
 		return err;
 	}
 	grown = realloc(s->attached, (s->attached_cnt + 1) * sizeof(*grown));
 	if (!grown) {
 		probe_set_detach(entry.set);
+		count_not_probed(s);
 		return -ENOMEM;
 	}
 	s->attached = grown;
@@ -66,7 +79,7 @@ static int attach_file(struct memtrace *s, int fd, const char *name, pid_t pid)
 	grown[s->attached_cnt++] = entry;
 	session_log(s, MEMTRACE_LOG_INFO, "%zu functions probed in %s%s", file->site_cnt, name,
 		    pid ? "" : " (by inode)");
-	return 1;
+	return PROBED_NOW;
 }
 
 /* ---- processes that run already ------------------------------------------------------------------ */
@@ -97,6 +110,17 @@ static void see_map(void *ctx, const struct process_map *map)
 		walk->err = got;
 }
 
+int targets_attach_map(struct memtrace *s, pid_t pid, const struct process_map *map)
+{
+	int fd = process_open_map(pid, map), got;
+
+	if (fd < 0)
+		return fd;
+	got = attach_file(s, fd, map->path, s->by_pid ? pid : 0);
+	close(fd);
+	return got < 0 ? got : got == PROBED_NOW;
+}
+
 int targets_attach_process(struct memtrace *s, pid_t pid, bool *any)
 {
 	struct map_walk walk = { s, pid, s->by_pid ? pid : 0, false, 0 };
@@ -112,7 +136,8 @@ struct exec_walk {
 	struct memtrace *s;
 	pid_t pid;
 	const char *exe; /* path of the executable itself */
-	bool running;	 /* the executable is mapped already */
+	bool running;	 /* the executable is open or mapped already */
+	bool at_home;	 /* paths mean what they mean to the launched command */
 };
 
 static void see_dependency(void *ctx, const char *path)
@@ -133,8 +158,8 @@ static void see_dependency(void *ctx, const char *path)
 		goto out;
 	if (find_attached(s, &st, s->by_pid ? walk->pid : 0))
 		goto out;
-	if (s->launch && !(walk->running && !strcmp(path, walk->exe))) {
-		err = launch_replace(s->launch, path, &copy);
+	if (walk->at_home && !(walk->running && !strcmp(path, walk->exe))) {
+		err = launch_replace(s->launch, fd, path, &copy);
 		if (!err) {
 			attach_file(s, copy, path, 0);
 			close(copy);
@@ -151,10 +176,11 @@ out:
 /* env_pid: whose environment the program will have, as far as one can tell. */
 static int prepare_program(struct memtrace *s, pid_t pid, pid_t env_pid, const char *exe, bool running)
 {
-	struct exec_walk walk = { s, pid, exe, running };
+	struct exec_walk walk = { s, pid, exe, running, false };
 	char root[32], *preload = NULL, *library_path = NULL;
 	int err;
 
+	walk.at_home = s->launch && launch_shares_paths(s->launch, pid);
 	snprintf(root, sizeof(root), "/proc/%d/root", pid);
 	preload = process_env(env_pid, "LD_PRELOAD");
 	library_path = process_env(env_pid, "LD_LIBRARY_PATH");
@@ -317,47 +343,66 @@ static int start_matching(struct memtrace *s)
 	return 0;
 }
 
-static void know_file(struct memtrace *s, const char *path)
+static void know_file(struct memtrace *s, const struct stat *st, uint32_t known)
 {
-	struct mt_file_id id = {};
-	uint32_t one = 1;
-	struct stat st;
+	struct mt_file_id id = {
+		.ino = st->st_ino,
+		.dev = (uint64_t)major(st->st_dev) << 20 | minor(st->st_dev),
+	};
 
-	if (stat(path, &st))
-		return;
-	id.ino = st.st_ino;
-	id.dev = (uint64_t)major(st.st_dev) << 20 | minor(st.st_dev);
-	bpf_map_update_elem(bpf_map__fd(s->programs.skel->maps.known_files), &id, &one, BPF_ANY);
+	bpf_map_update_elem(bpf_map__fd(s->programs.skel->maps.known_files), &id, &known, BPF_ANY);
 }
 
-static void see_waiting(void *ctx, pid_t pid, const char *path)
+/* A file of the tree that is about to be mapped. What can be foreseen at an exec gets private copies;
+ * the file itself is open already, and what no one foresaw (dlopen, an LD_PRELOAD for one child,
+ * another root) comes here by itself: these are probed where they are. */
+static void see_visit(void *ctx, const struct gate_visit *v)
 {
-	/* execve has opened the file already: a copy put over its path now would not be what runs */
-	prepare_program(ctx, pid, pid, path, true);
+	const struct allocator_file *file;
+	struct memtrace *s = ctx;
+	char path[PATH_MAX];
+	struct stat st;
+
+	attach_file(s, v->fd, v->path, 0);
+	if (!v->exec)
+		return;
+	snprintf(path, sizeof(path), "%s", v->path);
+	process_path_inside(v->pid, path);
+	prepare_program(s, v->pid, v->pid, path, true);
+	file = allocators_file(s->allocators, v->fd, v->path);
+	if (!file || fstat(v->fd, &st))
+		return;
+	know_file(s, &st, file->refused ? MT_FILE_REFUSED : MT_FILE_PROBED);
+	if (file->refused)
+		session_log(s, MEMTRACE_LOG_WARN, "%s is not followed: %s", v->path, file->refused);
 }
 
 void targets_serve_gate(struct memtrace *s)
 {
 	if (s->gate)
-		gate_serve(s->gate, see_waiting, s);
+		gate_serve(s->gate, see_visit, s);
 }
 
 static int start_command(struct memtrace *s)
 {
 	pid_t pid = launch_pid(s->launch);
+	struct stat st;
 	int err;
 
 	err = prepare_program(s, pid, getpid(), s->program, false);
 	if (err < 0)
 		session_log(s, MEMTRACE_LOG_INFO, "cannot tell what %s will load: %s", s->program,
 			    strerror(-err));
-	know_file(s, s->program);
+	if (!stat(s->program, &st))
+		know_file(s, &st, MT_FILE_PROBED);
 	spaces_track(s->spaces, pid);
 	err = gate_open(launch_namespace(s->launch), &s->gate);
 	if (err)
-		session_log(s, MEMTRACE_LOG_INFO, "no gate at exec (%s): new programs of the tree are "
-			    "stopped there for a moment instead", strerror(-err));
+		session_log(s, MEMTRACE_LOG_INFO, "no gate at open (%s): new programs of the tree are "
+			    "stopped at exec for a moment instead", strerror(-err));
 	s->tables.control->stop_at_exec = !s->gate;
+	if (!fstat(launch_namespace(s->launch), &st))
+		s->tables.control->tree_mnt_ns = st.st_ino;
 	err = member_set(s, pid, 0, 0);
 	if (err)
 		return message_set(&s->error, err, "cannot register the command: %s", strerror(-err));

@@ -19,6 +19,13 @@
 #include <sys/types.h>
 #include <sys/wait.h>
 
+/* The directory of this machine's libraries below /usr/lib. */
+#ifdef __aarch64__
+#define MULTIARCH "aarch64-linux-gnu"
+#else
+#define MULTIARCH "x86_64-linux-gnu"
+#endif
+
 #define TIMEOUT_MS 60000
 #define WORDS_MAX 48
 

@@ -4,12 +4,6 @@
 
 #include <unistd.h>
 
-#ifdef __aarch64__
-#define MULTIARCH "aarch64-linux-gnu"
-#else
-#define MULTIARCH "x86_64-linux-gnu"
-#endif
-
 SUITE(rule1_family);
 
 BOTH_WAYS(rule1_family, every_member_counts, "family")
