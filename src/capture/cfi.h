@@ -15,6 +15,9 @@
 
 #include "memtrace/unwind.h"
 
+/* 128 MiB of rows: ten times what a library of 200 MB has. */
+#define CFI_ROWS_MAX (16U << 20)
+
 /* What stood in the way while a table was built. X(field) */
 #define CFI_COUNTS(X)                                                                              \
 	X(functions)   /* entries (FDEs) that gave rows */                                         \
