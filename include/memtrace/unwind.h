@@ -3,7 +3,7 @@
  * unwind.h - one frame of arithmetic: a row of the unwind table and a frame give the caller's frame.
  *
  * The same lines run in BPF and on the host. They read the target's stack only through
- * MT_UNWIND_READ, which the includer defines before including this file:
+ * MT_UNWIND_READ, which the includer of the step defines before including this file:
  *
  *	MT_UNWIND_READ(stack, addr, word)	0 when the 8 bytes at addr are in *word (a __u64), else
  *						anything; stack is what the caller of mt_unwind_step gave.
@@ -102,7 +102,11 @@ static inline __attribute__((always_inline)) __u64 mt_frame_lookup_pc(const stru
 	return frame->pc - 1 + frame->exact;
 }
 
-#ifdef MT_UNWIND_READ
+#endif /* MEMTRACE_UNWIND_H */
+
+/* Apart, so that it does not matter whether a header included this file before. */
+#if defined(MT_UNWIND_READ) && !defined(MEMTRACE_UNWIND_STEP)
+#define MEMTRACE_UNWIND_STEP
 
 #if defined(__TARGET_ARCH_arm64) || defined(__aarch64__)
 /* Return addresses are in a register until they are saved, so rows and frames need one more; until
@@ -183,5 +187,3 @@ static inline __attribute__((always_inline)) int mt_unwind_step(void *stack, __u
 #endif /* architecture */
 
 #endif /* MT_UNWIND_READ */
-
-#endif
