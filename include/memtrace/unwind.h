@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0-only) */
 /*
- * unwind.h - one frame of arithmetic: a row of the unwind table and a frame give the caller's frame.
+ * unwind.h - one frame of arithmetic: a row of the unwind table turns a frame into its caller's.
  *
  * The same lines run in BPF and on the host. They read the target's stack only through
  * MT_UNWIND_READ, which the includer of the step defines before including this file:
  *
- *	MT_UNWIND_READ(stack, addr, word)	0 when the 8 bytes at addr are in *word (a __u64), else
- *						anything; stack is what the caller of mt_unwind_step gave.
- *						addr is any multiple of 8.
+ *	MT_UNWIND_READ(stack, addr, word)
+ *		0 when the 8 bytes at addr are in *word (a __u64), else anything. addr can be any
+ *		multiple of 8; stack is what mt_unwind_step() was given.
  *
  * Table. A file's rows, sorted by pc; each holds from its pc up to the next row's. Neighbours
- * differ, a gap is a row of its own (MT_ROW_NONE), and so is what follows the last function. pc is a
- * virtual address as the file has it: an address in the process less the load bias.
+ * differ, a gap is a row of its own (MT_ROW_NONE), and so is what follows the last function. pc is
+ * a virtual address as the file has it: an address in the process less the load bias.
  *
  *	struct mt_row   | pc: 32 | rule: 32 |
  *
@@ -20,13 +20,18 @@
  *	                | cfa (signed)     | fp       | kind   |
  *	                +------------------+----------+--------+
  *
- * cfa and fp count words of 8 bytes (in 23 million rows of 780 files: -5..131,090 and 0..15). What they say depends on the kind, see MT_ROW_KINDS. The CFA is
- * the stack pointer's value before the call that made the frame: on x86-64 the return address is
- * the word below it. Where fp is 0 the function has not touched the frame pointer.
+ * cfa and fp count words of 8 bytes. In 23 million rows of 780 files they lie in -5..131,090 and
+ * 0..15. What they say depends on the kind, see MT_ROW_KINDS. The CFA is the stack pointer's value
+ * before the call that made the frame: on x86-64 the return address is the word below it. Where fp
+ * is 0 the function has not touched the frame pointer. A rule of 0 is NONE.
  *
- * Which row. A frame whose pc is a return address is inside the call before it, and that call may be
- * the last instruction of its function: look up pc - 1. Where a thread was interrupted, and at a
- * probe, pc itself is meant (exact). mt_frame_lookup_pc() knows.
+ * Which row. A frame whose pc is a return address is inside the call before it, and that call may
+ * be the last instruction of its function: its row is at pc - 1. Where a thread was interrupted, or
+ * is at a probe, pc itself is meant (exact). mt_frame_lookup_pc() knows. A walk is
+ *
+ *	frame = { the thread's pc, sp, fp, exact = 1 }
+ *	do	rule = the row at mt_frame_lookup_pc(&frame) - load bias
+ *	while	mt_unwind_step(stack, rule, &frame) is MT_STEP_CALLER; frame.pc is the next caller
  */
 #ifndef MEMTRACE_UNWIND_H
 #define MEMTRACE_UNWIND_H
@@ -78,13 +83,13 @@ struct mt_frame {
 
 /* What a step came to. Only after CALLER has the frame changed. */
 enum mt_step {
-	MT_STEP_CALLER,	     /* the frame is the caller's now */
-	MT_STEP_END,	     /* there is no caller: the true root */
-	MT_STEP_ZERO,	     /* the return address is 0: the root of a stack that a program made */
+	MT_STEP_CALLER, /* the frame is the caller's now */
+	MT_STEP_END,    /* there is no caller: the true root */
+	MT_STEP_ZERO,   /* the return address is 0: the root of a stack that a program made */
 	MT_STEP_NO_ROW,
-	MT_STEP_READ_FAULT,  /* MT_UNWIND_READ failed; a step with other memory may succeed */
+	MT_STEP_READ_FAULT, /* MT_UNWIND_READ failed; a step with other memory may succeed */
 	MT_STEP_UNSUPPORTED,
-	MT_STEP_BROKEN,	     /* the stack does not grow, is misaligned, or leads out of user space */
+	MT_STEP_BROKEN, /* the stack does not grow, is misaligned, or leads out of user space */
 	MT_STEP_CNT,
 };
 
@@ -120,9 +125,9 @@ static inline __attribute__((always_inline)) int mt_unwind_step(void *stack, __u
 }
 #else
 /*
- * Turns frame into its caller's by the rule at mt_frame_lookup_pc(frame). An enum mt_step; the frame
- * is untouched unless it is MT_STEP_CALLER, so a step that met a read fault can be repeated. At most
- * three reads.
+ * Turns frame into its caller's by the rule at mt_frame_lookup_pc(frame). Returns an enum mt_step;
+ * unless that is MT_STEP_CALLER the frame is untouched, so a step that met a read fault can be
+ * repeated once there is more memory. At most three reads.
  *
  * The stack must grow with each step, so a chain cannot be a circle; only a signal frame may lead
  * anywhere (the handler may have run on a stack of its own), so walks are to be bounded by depth.

@@ -55,9 +55,11 @@ struct builder {
 	struct cfi_program program;
 };
 
-/* ---- CIEs -------------------------------------------------------------------------------------- */
+/* ---- CIEs --------------------------------------------------------------------------------------
+ */
 
-/* Letters say what the data has, in their order. False for one that may hide a pointer's encoding. */
+/* Letters say what the data has, in their order. False for one that may hide a pointer's encoding.
+ */
 static bool read_augmentation(struct cie *cie, const struct cfi_section *section,
 			      const Dwarf_CIE *dwarf)
 {
@@ -121,8 +123,8 @@ static int cie_read(struct builder *b, struct cie *cie, const struct cfi_section
 
 	*cie = (struct cie){ .known = true, .section = section, .offset = offset };
 	if (offset >= section->data.d_size ||
-	    dwarf_next_cfi((const unsigned char *)b->file.ehdr.e_ident,
-			   (Elf_Data *)&section->data, section->eh_frame, offset, &next, &entry) ||
+	    dwarf_next_cfi((const unsigned char *)b->file.ehdr.e_ident, (Elf_Data *)&section->data,
+			   section->eh_frame, offset, &next, &entry) ||
 	    !dwarf_cfi_cie_p(&entry))
 		return 0;
 	if (next - offset > b->budget)
@@ -152,7 +154,8 @@ static int cie_find(struct builder *b, const struct cfi_section *section, Dwarf_
 	return err;
 }
 
-/* ---- entries ----------------------------------------------------------------------------------- */
+/* ---- entries -----------------------------------------------------------------------------------
+ */
 
 /* The range an entry is for; what is left in r are augmentation and instructions. */
 static bool read_range(struct cfi_reader *r, const struct cie *cie,
@@ -259,9 +262,11 @@ static int compare_functions(const void *a, const void *b)
 	return x->order < y->order ? -1 : x->order > y->order;
 }
 
-/* ---- rows -------------------------------------------------------------------------------------- */
+/* ---- rows --------------------------------------------------------------------------------------
+ */
 
-/* The rule from pc on. pcs come in rising order; a second rule for one pc takes the first one's place. */
+/* The rule from pc on. pcs come in rising order; a second rule for one pc takes the first one's
+ * place. */
 static int add_row(struct builder *b, uint32_t pc, uint32_t rule)
 {
 	struct cfi_table *t = &b->table;
@@ -378,7 +383,8 @@ static int build_rows(struct builder *b)
 {
 	int err = 0;
 
-	qsort(b->functions, b->function_cnt, sizeof(*b->functions), compare_functions);
+	if (b->function_cnt)
+		qsort(b->functions, b->function_cnt, sizeof(*b->functions), compare_functions);
 	for (size_t i = 0; !err && i < b->function_cnt; i++)
 		err = build_function(b, &b->functions[i]);
 	if (!err)

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cfi.h - the unwind table of an ELF file: what its .eh_frame (and .debug_frame) say, as sorted rows.
+ * cfi.h - the unwind table of an ELF file: what its .eh_frame (and .debug_frame) say, as sorted
+ * rows.
  *
  * Rows are as unwind.h draws them. pcs rise strictly, neighbouring rules differ, the first rule is
- * not NONE and the last one is. Files come from anywhere: whatever is in them, building takes bounded
- * memory and time, and an entry that cannot be used is counted and left out (its range then says
- * NONE), or has UNSUPPORTED rows.
+ * not NONE and the last one is. Files come from anywhere: whatever is in them, building takes
+ * bounded memory and time, and an entry that cannot be used is counted and left out (its range then
+ * says NONE), or has UNSUPPORTED rows.
  */
 #ifndef CAPTURE_CFI_H
 #define CAPTURE_CFI_H
@@ -19,12 +20,12 @@
 #define CFI_ROWS_MAX (16U << 20)
 
 /* What stood in the way while a table was built. X(field) */
-#define CFI_COUNTS(X)                                                                              \
-	X(functions)   /* entries (FDEs) that gave rows */                                         \
-	X(malformed)   /* entries left out: cut short, unknown augmentation or pointer encoding */ \
-	X(out_of_reach) /* ... for addresses beyond 4 GiB */                                       \
-	X(overlapping) /* entries shortened or left out, as another one has the range already */   \
-	X(unsupported) /* rows whose rule no row can say */
+#define CFI_COUNTS(X)                                                                             \
+	X(functions) /* entries (FDEs) that gave rows */                                          \
+	X(malformed) /* entries left out: cut short, unknown augmentation or pointer encoding */  \
+	X(out_of_reach) /* ... for addresses beyond 4 GiB */                                      \
+	X(overlapping)	/* entries shortened or left out, as another one has the range already */ \
+	X(unsupported)	/* rows whose rule no row can say */
 
 struct cfi_counts {
 #define X(field) uint32_t field;

@@ -130,7 +130,8 @@ static bool write_all(int fd, const void *buf, size_t len)
 	return true;
 }
 
-/* ---- loading ----------------------------------------------------------------------------------- */
+/* ---- loading -----------------------------------------------------------------------------------
+ */
 
 static bool header_is_good(const struct header *h, const struct stat *st, const void *id,
 			   size_t id_len)
@@ -152,8 +153,8 @@ static bool rows_are_good(const struct mt_row *rows, size_t from, size_t cnt)
 	return good;
 }
 
-/* Most of a load's time would be page faults: small pages are asked for at once (from Linux 5.14 on),
- * large tables get large pages. Where the system refuses, faults it is. */
+/* Most of a load's time would be page faults: small pages are asked for at once (from Linux 5.14
+ * on), large tables get large pages. Where the system refuses, faults it is. */
 static struct mt_row *allocate_rows(size_t cnt)
 {
 	size_t bytes = cnt * sizeof(struct mt_row);
@@ -233,7 +234,8 @@ int cfi_cache_load(struct cfi_table *table, const char *dir, const void *id, siz
 	return err;
 }
 
-/* ---- storing ----------------------------------------------------------------------------------- */
+/* ---- storing -----------------------------------------------------------------------------------
+ */
 
 /* A new file that only this thread knows; one of that name was left by a thread that is gone. */
 static int create_temporary(int dir_fd, const char *name)
@@ -316,8 +318,7 @@ static bool file_is_trusted(int fd)
 	       !(st.st_mode & (S_IWGRP | S_IWOTH));
 }
 
-int cfi_cache_table(struct cfi_table *table, int fd, const char *dir, const void *id,
-		    size_t id_len)
+int cfi_cache_table(struct cfi_table *table, int fd, const char *dir, const void *id, size_t id_len)
 {
 	bool cached = dir && id_is_usable(id_len) && file_is_trusted(fd);
 	int err;

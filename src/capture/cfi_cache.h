@@ -8,9 +8,9 @@
  *	| magic  | version | id bytes | id, 64 bytes | counts | row_cnt | checksum | rows
  *	+--------+---------+----------+--------------+--------+---------+----------+------ - - -
  *
- * A file is used only if all of it is as it was written: owner, size, id, checksum, order of rows. Any
- * other file is as good as none, and is replaced by the next table of that name. The directory must
- * be the caller's own and writable by nobody else, or nothing is read or written in it.
+ * A file is used only if all of it is as it was written: owner, size, id, checksum, order of rows.
+ * Any other file is as good as none, and is replaced by the next table of that name. The directory
+ * must be the caller's own and writable by nobody else, or nothing is read or written in it.
  *
  * A build id is what a file says of itself. So that no user's file can give its table to another's,
  * only files that root or the caller own, and others cannot write, are cached.

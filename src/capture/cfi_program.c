@@ -172,8 +172,8 @@ static void run_cfa(struct cfi_program *p, uint8_t op)
 		break;
 	case DW_CFA_def_cfa_sf:
 		reg = cfi_read_uleb(r);
-		*cfa = (struct cfi_where){ CFI_OFFSET, reg,
-					   factored(p, (uint64_t)cfi_read_sleb(r)), NULL, 0 };
+		*cfa = (struct cfi_where){ CFI_OFFSET, reg, factored(p, (uint64_t)cfi_read_sleb(r)),
+					   NULL, 0 };
 		break;
 	case DW_CFA_def_cfa_register:
 		cfa->reg = cfi_read_uleb(r);

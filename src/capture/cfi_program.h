@@ -23,7 +23,7 @@ enum { CFI_REG_FP = 6, CFI_REG_SP = 7, CFI_REG_RETURN = 16 };
 #endif
 
 enum cfi_how {
-	CFI_UNSET,	/* nothing was said */
+	CFI_UNSET, /* nothing was said */
 	CFI_UNDEFINED,
 	CFI_SAME,
 	CFI_OFFSET,	/* CFA: reg + offset; a register: saved at CFA + offset */

@@ -102,8 +102,7 @@ static bool is_plain_call(const struct cfi_state *state)
 {
 	if (state->pc.how != CFI_OFFSET || state->pc.offset != -8)
 		return false;
-	return state->sp.how == CFI_UNSET ||
-	       (state->sp.how == CFI_VAL_OFFSET && !state->sp.offset);
+	return state->sp.how == CFI_UNSET || (state->sp.how == CFI_VAL_OFFSET && !state->sp.offset);
 }
 
 static bool fp_is_untouched(const struct cfi_state *state)

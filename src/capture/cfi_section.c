@@ -11,7 +11,8 @@
 #define PADDING_BYTES 64 /* zeros behind the section: a reader that looks ahead finds an end */
 #define SECTION_CNT_MAX 65536
 
-/* What the file has of len bytes at offset; the rest stays away, and entries there are cut short. */
+/* What the file has of len bytes at offset; the rest stays away, and entries there are cut short.
+ */
 static int copy_bytes(struct cfi_section *section, const struct elf_file *file, uint64_t offset,
 		      uint64_t len)
 {

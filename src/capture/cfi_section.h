@@ -17,8 +17,8 @@
 #define CFI_SECTION_BYTES_MAX (128U << 20)
 
 struct cfi_section {
-	Elf_Data data; /* d_buf is owned; d_size 0 when the file has no such section */
-	uint64_t vaddr; /* of its first byte */
+	Elf_Data data;	    /* d_buf is owned; d_size 0 when the file has no such section */
+	uint64_t vaddr;	    /* of its first byte */
 	uint64_t entry_max; /* functions it can have at most */
 	bool eh_frame;
 };

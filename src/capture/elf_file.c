@@ -61,8 +61,8 @@ static void add_segment(struct elf_file *file, const GElf_Phdr *phdr)
 	}
 }
 
-/* What libelf must not be shown: it allocates for as many sections and segments as a file says it has,
- * and a sparse file can say anything. */
+/* What libelf must not be shown: it allocates for as many sections and segments as a file says it
+ * has, and a sparse file can say anything. */
 static enum elf_file_error look_before(int fd)
 {
 	Elf64_Ehdr ehdr;

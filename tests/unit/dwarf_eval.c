@@ -297,8 +297,7 @@ bool dwarf_eval_caller(const struct dwarf_machine *m, Dwarf_Frame *frame,
 		return false;
 	e.ops = ops;
 	caller->cfa = run(&e);
-	if (e.failed ||
-	    !eval_register(m, frame, caller->cfa, PC, &caller->pc_is, &caller->pc) ||
+	if (e.failed || !eval_register(m, frame, caller->cfa, PC, &caller->pc_is, &caller->pc) ||
 	    !eval_register(m, frame, caller->cfa, FP, &caller->fp_is, &caller->fp) ||
 	    !eval_register(m, frame, caller->cfa, SP, &sp_is, &sp))
 		return false;

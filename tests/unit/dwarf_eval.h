@@ -31,7 +31,8 @@ struct dwarf_caller {
 	bool signal;
 };
 
-/* false when an operation is not known to the machine, or reads what expressions of frames cannot. */
+/* false when an operation is not known to the machine, or reads what expressions of frames cannot.
+ */
 bool dwarf_eval_caller(const struct dwarf_machine *m, Dwarf_Frame *frame,
 		       struct dwarf_caller *caller);
 

@@ -97,8 +97,12 @@ void cfi_put_end(struct bytes *frame)
 
 static void put_section(struct bytes *table, uint32_t name, uint32_t type, uint64_t at, size_t len)
 {
-	Elf64_Shdr shdr = { .sh_name = name, .sh_type = type, .sh_addr = at, .sh_offset = at,
-			    .sh_size = len, .sh_addralign = 1 };
+	Elf64_Shdr shdr = { .sh_name = name,
+			    .sh_type = type,
+			    .sh_addr = at,
+			    .sh_offset = at,
+			    .sh_size = len,
+			    .sh_addralign = 1 };
 
 	bytes_put(table, &shdr, sizeof(shdr));
 }

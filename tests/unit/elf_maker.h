@@ -46,10 +46,10 @@ void cfi_put_end(struct bytes *frame);
 
 struct elf_plan {
 	const struct bytes *eh_frame, *debug_frame; /* NULL: none */
-	bool no_sections; /* stripped of its section headers */
-	bool no_header;	  /* no PT_GNU_EH_FRAME */
-	uint32_t header_cnt; /* of functions, in the header; 0: left out */
-	uint16_t machine; /* 0: this one */
+	bool no_sections;			    /* stripped of its section headers */
+	bool no_header;				    /* no PT_GNU_EH_FRAME */
+	uint32_t header_cnt;			    /* of functions, in the header; 0: left out */
+	uint16_t machine;			    /* 0: this one */
 };
 
 /* A file descriptor of such a file; fails the test when it cannot be made. */

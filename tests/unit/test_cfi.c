@@ -65,8 +65,8 @@ static void expect_rows(const struct mt_row *rows, size_t cnt)
 	}
 }
 
-#define EXPECT(...)                                                                                \
-	expect_rows((const struct mt_row[]){ __VA_ARGS__ },                                        \
+#define EXPECT(...)                                         \
+	expect_rows((const struct mt_row[]){ __VA_ARGS__ }, \
 		    sizeof((const struct mt_row[]){ __VA_ARGS__ }) / sizeof(struct mt_row))
 
 /* The one rule of a program that says something at its first address. */
@@ -244,8 +244,8 @@ Test(cfi, the_header_s_count_ends_what_has_no_end_mark)
 
 	function(0x2000, 0x10, PROGRAM("\x0e\x10"));
 	function(0x3000, 0x10, PROGRAM("\x0e\x10"));
-	fd = elf_make(&(struct elf_plan){
-		.eh_frame = &frame, .no_sections = true, .header_cnt = 1 });
+	fd = elf_make(
+		&(struct elf_plan){ .eh_frame = &frame, .no_sections = true, .header_cnt = 1 });
 	cr_assert_eq(cfi_table_build(&table, fd), 0);
 	close(fd);
 	expect_rows(rows, 2);

@@ -45,7 +45,7 @@ static void given(const uint64_t *words, size_t cnt)
 	frame = (struct mt_frame){ .pc = 0x400100, .sp = BASE, .fp = BASE + 48 };
 }
 
-#define GIVEN(...)                                                                                 \
+#define GIVEN(...) \
 	given((const uint64_t[]){ __VA_ARGS__ }, sizeof((const uint64_t[]){ __VA_ARGS__ }) / 8)
 
 static int step(uint32_t rule)
@@ -164,9 +164,9 @@ Test(unwind, each_read_may_fault)
 	GIVEN(CODE);
 	expect_stop(MT_RULE(MT_ROW_SP, 17, 0), MT_STEP_READ_FAULT); /* pc */
 	GIVEN(CODE);
-	expect_stop(MT_RULE(MT_ROW_SP, 1, 3), MT_STEP_READ_FAULT); /* fp */
+	expect_stop(MT_RULE(MT_ROW_SP, 1, 3), MT_STEP_READ_FAULT);	   /* fp */
 	expect_stop(MT_RULE(MT_ROW_FP_DEREF, 100, 1), MT_STEP_READ_FAULT); /* cfa */
-	expect_stop(MT_RULE(MT_ROW_SIGNAL, 16, 1), MT_STEP_READ_FAULT); /* sp */
+	expect_stop(MT_RULE(MT_ROW_SIGNAL, 16, 1), MT_STEP_READ_FAULT);	   /* sp */
 	GIVEN(CODE);
 	memory.words[15] = BASE + 4096;
 	expect_stop(MT_RULE(MT_ROW_SIGNAL, 15, 1), MT_STEP_READ_FAULT); /* pc */
