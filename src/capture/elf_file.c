@@ -13,6 +13,8 @@
 #error "memtrace runs on x86-64 and arm64"
 #endif
 
+#define SECTION_CNT_MAX (1U << 17) /* twice what 16 bits can say; linked files have some dozen */
+
 size_t elf_file_read_at(int fd, uint64_t offset, void *buf, size_t len)
 {
 	size_t got = 0;
@@ -59,6 +61,30 @@ static void add_segment(struct elf_file *file, const GElf_Phdr *phdr)
 	}
 }
 
+/* What libelf must not be shown: it allocates for as many sections and segments as a file says it
+ * has, and a sparse file can say anything. */
+static enum elf_file_error look_before(int fd)
+{
+	Elf64_Ehdr ehdr;
+	Elf64_Shdr first;
+
+	if (elf_file_read_at(fd, 0, &ehdr, EI_NIDENT) < EI_NIDENT ||
+	    memcmp(ehdr.e_ident, ELFMAG, SELFMAG) != 0)
+		return ELF_FILE_NOT_ELF;
+	if (ehdr.e_ident[EI_CLASS] == ELFCLASS32)
+		return ELF_FILE_32BIT;
+	if (ehdr.e_ident[EI_DATA] == ELFDATA2MSB)
+		return ELF_FILE_MACHINE;
+	if (elf_file_read_at(fd, 0, &ehdr, sizeof(ehdr)) < sizeof(ehdr) || ehdr.e_phnum == PN_XNUM)
+		return ELF_FILE_BROKEN;
+	/* more sections than 16 bits can count are counted in the first one */
+	if (!ehdr.e_shnum && ehdr.e_shoff &&
+	    elf_file_read_at(fd, ehdr.e_shoff, &first, sizeof(first)) == sizeof(first) &&
+	    first.sh_size > SECTION_CNT_MAX)
+		return ELF_FILE_BROKEN;
+	return ELF_FILE_OK;
+}
+
 static enum elf_file_error read_headers(struct elf_file *file)
 {
 	size_t cnt;
@@ -85,15 +111,11 @@ static enum elf_file_error read_headers(struct elf_file *file)
 
 int elf_file_open(struct elf_file *file, int fd, enum elf_file_error *why)
 {
-	char magic[EI_NIDENT];
-
 	*file = (struct elf_file){ .fd = fd };
 	elf_version(EV_CURRENT);
-	if (elf_file_read_at(fd, 0, magic, sizeof(magic)) < sizeof(magic) ||
-	    memcmp(magic, ELFMAG, SELFMAG)) {
-		*why = ELF_FILE_NOT_ELF;
+	*why = look_before(fd);
+	if (*why != ELF_FILE_OK)
 		return -ENOEXEC;
-	}
 	file->elf = elf_begin(fd, ELF_C_READ, NULL);
 	*why = file->elf ? read_headers(file) : ELF_FILE_BROKEN;
 	if (*why == ELF_FILE_OK)

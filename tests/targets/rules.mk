@@ -5,6 +5,7 @@ TARGET_CFLAGS_cxx_new := -std=c++17 -fno-builtin
 TARGET_CFLAGS_cxx_throw := -std=c++17
 TARGET_CFLAGS_cxx_bad_alloc := -std=c++17
 TARGET_CFLAGS_cxx_containers := -std=c++17
+TARGET_CFLAGS_omit_fp := -std=c++17 -O3 -fomit-frame-pointer
 TARGET_CFLAGS_nest_own := -fno-builtin
 TARGET_CFLAGS_jump_own := -fno-builtin
 TARGET_CFLAGS_static_glibc := -static -DT_STATIC_GLIBC
