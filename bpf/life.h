@@ -53,6 +53,7 @@ int BPF_PROG(on_newtask, struct task_struct *child, u64 clone_flags)
 	if (!forked)
 		return 0;
 	m.scope = a->scope;
+	forked->space = a->space;
 	now = forked->start_ns;
 	forked->flags = MT_ACCT_FORKED | (a->flags & MT_ACCT_FROM_START);
 	if (control.follow == MT_FOLLOW_BY_PID)
@@ -107,6 +108,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	if (t) {
 		t->epoch = 0;
 		t->call = MT_CALL_NONE;
+		t->trampoline = 0;
 	}
 	if (!a)
 		return 0;

@@ -43,6 +43,13 @@ struct mt_task {
 		__u64 hash;
 		__u64 site;
 	} recent[MT_RECENT];
+	/* the unwinder's */
+	__u32 space; /* of the account */
+	__u32 window_have; /* bytes in window, from window_at on */
+	__u64 window_at;
+	__u64 walk_sp;	  /* of the frame it is in */
+	__u64 trampoline; /* of return probes in this address space; 0: not looked up yet */
+
 	__u64 hash; /* of the stack below */
 	__u32 frame_cnt;
 	__u32 stack_end; /* enum mt_stack_end */
@@ -173,6 +180,44 @@ struct {
 	__type(key, __u64);
 	__type(value, struct mt_ghost);
 } ghosts SEC(".maps");
+
+struct row_segment {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, MT_ROW_SEGMENT);
+	__type(key, __u32);
+	__type(value, struct mt_row);
+} row_first SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, MT_ROW_SEGMENTS);
+	__type(key, __u32);
+	__array(values, struct row_segment);
+} rows SEC(".maps") = { .values = { [0] = (void *)&row_first } };
+
+/* Which rows are a file's. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, struct mt_code_file);
+	__type(value, struct mt_code_table);
+} code_files SEC(".maps");
+
+/* tag:32 | rule:32, so that an entry cannot be read torn. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MT_ROW_CACHE);
+	__type(key, __u32);
+	__type(value, __u64);
+} row_cache SEC(".maps");
+
+/* Stacks that user space must unwind. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, MT_COLD_RING_BYTES);
+} cold SEC(".maps");
 
 /* Executables that were looked at: enum mt_file_known. */
 struct {

@@ -38,6 +38,7 @@ static __always_inline struct mt_acct *acct_create(u32 *slot, u32 tgid, u32 ppid
 	a->ppid = ppid;
 	a->scope = scope;
 	a->sharers = 1;
+	a->space = a->id;
 	a->start_ns = bpf_ktime_get_ns();
 	bpf_get_current_comm(a->comm, sizeof(a->comm));
 	*(volatile u32 *)&a->state = MT_ACCT_LIVE;

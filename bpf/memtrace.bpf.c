@@ -13,13 +13,17 @@
 #include <bpf/bpf_tracing.h>
 
 #include "memtrace/abi.h"
+#include "memtrace/unwind.h"
 #include "maps.h"
 #include "count.h"
 #include "pool.h"
 #include "live.h"
 #include "task.h"
 #include "stack.h"
+#include "rows.h"
+#include "unwind.h"
 #include "site.h"
+#include "cold.h"
 #include "account.h"
 #include "member.h"
 #include "inherit.h"
@@ -175,8 +179,9 @@ static __always_inline void charge(struct pt_regs *ctx, struct mt_task *t, struc
 	bool threaded = a->threaded;
 	s64 bytes = block.size;
 
-	stack_take(ctx, t);
-	block.site = site_intern(t, t->acct);
+	stack_take(ctx, t, a);
+	block.site = t->stack_end == MT_END_NO_TABLE ? site_cold(ctx, t) :
+						       site_intern(t, t->acct);
 	if (!key || live_insert(key, &block)) {
 		count_loss(key ? MT_LOSS_TABLE_FULL : MT_LOSS_BAD_ADDRESS);
 		if (old)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0-only) */
 /*
- * stack.h - the call path of an allocation, as return addresses, leaf first.
+ * stack.h - the call path of an allocation by frame pointers, as return addresses, leaf first.
  *
  * Taken when the call returns: the caller is then the instruction pointer itself and the frame
  * pointer is the caller's, so no prologue of the allocator can hide the first frame. The stack is
@@ -128,16 +128,6 @@ out:
 	t->frame_cnt = n;
 	t->stack_end = end == STEP_ON ? MT_END_DEPTH : end;
 	return end;
-}
-
-/* Takes the current call path into t. */
-static __always_inline void stack_take(struct pt_regs *ctx, struct mt_task *t)
-{
-	t->frame_cnt = 0;
-	t->hash = HASH_PRIME;
-	t->stack_end = MT_END_OFF;
-	if (control.stacks == MT_STACKS_FP)
-		stack_walk(t, PT_REGS_IP(ctx), PT_REGS_SP(ctx), PT_REGS_FP(ctx));
 }
 
 #endif

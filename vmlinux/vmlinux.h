@@ -63,6 +63,16 @@ struct mm_struct {
 	struct uprobes_state uprobes_state;
 };
 
+struct return_instance {
+	unsigned long stack;
+	unsigned long orig_ret_vaddr;
+	struct return_instance *next;
+};
+
+struct uprobe_task {
+	struct return_instance *return_instances;
+};
+
 struct signal_struct {
 	atomic_t live;
 	int group_exit_code;
@@ -90,6 +100,7 @@ struct task_struct {
 	struct task_struct *group_leader;
 	struct task_struct *real_parent;
 	struct nsproxy *nsproxy;
+	struct uprobe_task *utask;
 	char comm[16];
 };
 
@@ -97,13 +108,25 @@ struct super_block {
 	unsigned int s_dev;
 };
 
+struct timespec64 {
+	__s64 tv_sec;
+	long tv_nsec;
+};
+
 struct inode {
 	unsigned long i_ino;
 	struct super_block *i_sb;
+	struct timespec64 i_ctime; /* to 6.5 */
 };
 
 struct file {
 	struct inode *f_inode;
+};
+
+struct vm_area_struct {
+	unsigned long vm_start;
+	unsigned long vm_pgoff;
+	struct file *vm_file;
 };
 
 struct linux_binprm {

@@ -53,6 +53,11 @@
 #define MT_SITE_SEGMENTS 64
 #define MT_CHUNK_SEGMENT 16384 /* chunks in one segment */
 #define MT_CHUNK_SEGMENTS 512
+#define MT_ROW_SEGMENT 65536 /* unwind rows in one segment */
+#define MT_ROW_SEGMENTS 512
+#define MT_ROW_CACHE 65536 /* words */
+#define MT_COLD_BYTES 8192 /* of a stack that user space unwinds */
+#define MT_COLD_RING_BYTES (512 * 1024)
 #define MT_SIZE_CLASSES 48 /* log2 of requested bytes */
 #define MT_COMM_LEN 16
 
@@ -81,12 +86,16 @@
 	  "vfork or CLONE_VM children of attached processes that ran before they had probes")      \
 	X(ALLOCATOR_LATE, allocators_found_late,                                                   \
 	  "allocators probed only after a process had mapped them; it is marked as followed late") \
+	X(COLD_DROPPED, stacks_cut_short, "stacks not unwound to the end: no unwind table yet, queue full")  \
 	X(MMAP_LOST, map_records_lost, "module map records the kernel dropped")
 
 /* stack_quality: why stacks ended */
 #define MT_STACK_ENDS(X)                                                                           \
 	X(COMPLETE, complete, "the chain ended at a zero or root frame")                           \
-	X(BROKEN, broken_chain, "the next frame pointer made no sense")                            \
+	X(BROKEN, broken_chain, "the next frame made no sense")                                    \
+	X(NO_TABLE, no_table, "no unwind table for the file yet")                                  \
+	X(NO_ROW, no_row, "the file says nothing about unwinding there")                           \
+	X(UNSUPPORTED, unsupported_rule, "an unwind rule that is not known")                       \
 	X(READ_FAULT, read_fault, "stack memory could not be read")                                \
 	X(DEPTH, depth_limit, "more frames than --stack-depth")                                    \
 	X(OFF, not_recorded, "stacks are off, or no room for the stack")
@@ -214,7 +223,9 @@ struct mt_acct {
 	__u64 exceeded_ns; /* when its own limit was crossed (scope = process) */
 	char comm[MT_COMM_LEN];
 	__u64 next_free; /* pool link */
-	__u64 pad[3];
+	__u32 space; /* number of its address map: forked copies share it, until something is mapped */
+	__u32 pad1;
+	__u64 pad[2];
 };
 
 /* A sum over accounts: scope 0 is everything; a limit may apply to each. */
@@ -266,9 +277,39 @@ struct mt_news {
 	char comm[MT_COMM_LEN];
 };
 
+/* ---- code ---------------------------------------------------------------------------------------- */
+
+/* A file as the kernel tells it apart. */
+struct mt_code_file {
+	__u64 ino;
+	__u64 dev; /* as the kernel encodes it */
+	__u64 version; /* of its contents: MT_CODE_VERSION of its change time */
+};
+
+#define MT_CODE_VERSION(sec, nsec) ((__u64)(sec) << 30 ^ (nsec))
+
+/* Its unwind rows (see unwind.h), by offset in the file. */
+struct mt_code_table {
+	__u32 first;
+	__u32 cnt;
+};
+
+/* A stack that met code without a table: registers after the call, and what was on the stack. The
+ * site has the frames so far. */
+struct mt_cold {
+	__u32 acct;
+	__u32 site;
+	__u64 acct_id;
+	__u64 time_ns;
+	__u32 tgid;
+	__u32 byte_cnt;
+	__u64 pc, sp, fp;
+	__u8 bytes[MT_COLD_BYTES]; /* from sp on */
+};
+
 /* ---- control (the programs' .bss, mapped by both) ------------------------------------------------ */
 
-enum mt_stacks { MT_STACKS_NONE, MT_STACKS_FP };
+enum mt_stacks { MT_STACKS_NONE, MT_STACKS_FP, MT_STACKS_DWARF };
 enum mt_on_limit { MT_ON_LIMIT_REPORT, MT_ON_LIMIT_STOP, MT_ON_LIMIT_KILL };
 
 #define MT_SCOPES 256

@@ -94,7 +94,7 @@ static void fill_control(struct memtrace *s)
 {
 	struct mt_control *c = s->tables.control;
 
-	c->stacks = s->options.stacks == MEMTRACE_STACKS_FP ? MT_STACKS_FP : MT_STACKS_NONE;
+	c->stacks = getenv("DW") ? MT_STACKS_DWARF : s->options.stacks == MEMTRACE_STACKS_FP ? MT_STACKS_FP : MT_STACKS_NONE;
 	c->stack_depth = s->options.stack_depth;
 	c->self_tgid = getpid();
 	c->limit_bytes = s->options.limit_bytes;

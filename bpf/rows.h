@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0-only) */
+/*
+ * rows.h - from an address in a process to the rule of its unwind row.
+ *
+ *	pc -> row_cache: one word, tag and rule together          (warm: one look-up)
+ *	   -> the mapping that holds it -> the file -> its table -> binary search     (cold)
+ *
+ * The kernel itself is asked for the mapping, so there is no copy of the process's map that could lag
+ * behind. Files are told apart by inode, device and time of change; user space puts their tables in.
+ * The cache is shared by processes of one space (enum-like number of an account: forked children
+ * share their parent's), whose number changes when something new is mapped.
+ */
+#ifndef MEMTRACE_BPF_ROWS_H
+#define MEMTRACE_BPF_ROWS_H
+
+/* Rules no table has: why there is none. */
+#define RULE_NO_TABLE 15U /* a file without a table, yet */
+#define RULE_BUSY 14U	  /* the map of the process was locked: as good as no table */
+
+/* Code without a file was made at run time; most such compilers keep frame pointers. */
+#define RULE_GENERATED MT_RULE(MT_ROW_FP, 2, 2)
+
+#define PAGE_SHIFT 12
+#define CTIME_MASK 0x3fffffff /* above nanoseconds some kernels keep a flag */
+
+/* The mapping that holds an address. */
+struct mapping {
+	struct mt_code_file file;
+	u64 pc;
+	u64 offset; /* of pc in the file */
+	u32 has_file;
+	u32 pad;
+};
+
+struct inode___6_6 { /* to 6.10 */
+	struct timespec64 __i_ctime;
+} __attribute__((preserve_access_index));
+
+struct inode___6_11 { /* and on */
+	s64 i_ctime_sec;
+	u32 i_ctime_nsec;
+} __attribute__((preserve_access_index));
+
+static __always_inline u64 change_time(struct inode *inode)
+{
+	struct inode___6_11 *newest = (void *)inode;
+	struct inode___6_6 *newer = (void *)inode;
+	u64 sec, nsec;
+
+	if (bpf_core_field_exists(newest->i_ctime_sec)) {
+		sec = BPF_CORE_READ(newest, i_ctime_sec);
+		nsec = BPF_CORE_READ(newest, i_ctime_nsec);
+	} else if (bpf_core_field_exists(newer->__i_ctime)) {
+		sec = BPF_CORE_READ(newer, __i_ctime.tv_sec);
+		nsec = BPF_CORE_READ(newer, __i_ctime.tv_nsec);
+	} else {
+		sec = BPF_CORE_READ(inode, i_ctime.tv_sec);
+		nsec = BPF_CORE_READ(inode, i_ctime.tv_nsec);
+	}
+	return MT_CODE_VERSION(sec, nsec & CTIME_MASK);
+}
+
+static long see_mapping(struct task_struct *task, struct vm_area_struct *vma, struct mapping *m)
+{
+	struct inode *inode = BPF_CORE_READ(vma, vm_file, f_inode);
+
+	if (!inode)
+		return 0;
+	m->has_file = 1;
+	m->offset = m->pc - BPF_CORE_READ(vma, vm_start) +
+		    ((u64)BPF_CORE_READ(vma, vm_pgoff) << PAGE_SHIFT);
+	m->file.ino = BPF_CORE_READ(inode, i_ino);
+	m->file.dev = BPF_CORE_READ(inode, i_sb, s_dev);
+	m->file.version = change_time(inode);
+	return 0;
+}
+
+static __always_inline struct mt_row *row_at(u32 row)
+{
+	u32 segment = row / MT_ROW_SEGMENT, slot = row % MT_ROW_SEGMENT;
+	void *inner = bpf_map_lookup_elem(&rows, &segment);
+
+	return inner ? bpf_map_lookup_elem(inner, &slot) : NULL;
+}
+
+/* The rule of the last of cnt rows from first on that is not behind offset. */
+GLOBAL int rows_search(u32 first, u32 cnt, u32 offset)
+{
+	u32 low = 0, high = cnt, rule = MT_ROW_NONE;
+
+	for (int step = 0; step < 32; step++) {
+		u32 middle = low + (high - low) / 2;
+		struct mt_row *row;
+
+		if (low >= high)
+			break;
+		row = row_at(first + middle);
+		if (!row)
+			return RULE_NO_TABLE;
+		if (row->pc <= offset) {
+			rule = row->rule;
+			low = middle + 1;
+		} else {
+			high = middle;
+		}
+	}
+	return rule;
+}
+
+/* The rule at pc, the long way. */
+GLOBAL int rule_find(u64 pc)
+{
+	struct mapping m = { .pc = pc };
+	struct mt_code_table *table;
+
+	if (bpf_find_vma(bpf_get_current_task_btf(), pc, see_mapping, &m, 0))
+		return RULE_BUSY;
+	if (!m.has_file)
+		return RULE_GENERATED;
+	table = bpf_map_lookup_elem(&code_files, &m.file);
+	if (!table)
+		return RULE_NO_TABLE;
+	if (m.offset >> 32)
+		return MT_ROW_NONE;
+	return rows_search(table->first, table->cnt, m.offset);
+}
+
+/* The rule at pc in that space. */
+static __always_inline u32 rule_at(u64 pc, u32 space)
+{
+	u64 hash = (pc ^ (u64)space << 32) * HASH_PRIME;
+	u32 at = hash >> 48 & (MT_ROW_CACHE - 1), tag = hash >> 16, rule;
+	u64 *word = bpf_map_lookup_elem(&row_cache, &at), seen;
+
+	if (!word)
+		return RULE_NO_TABLE;
+	seen = *(volatile u64 *)word;
+	if (seen >> 32 == tag)
+		return seen;
+	rule = rule_find(pc);
+	if (MT_RULE_KIND(rule) < MT_ROW_KIND_CNT)
+		*(volatile u64 *)word = (u64)tag << 32 | rule;
+	return rule;
+}
+
+#endif
