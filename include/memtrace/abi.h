@@ -257,6 +257,9 @@ struct mt_file_id {
 	__u64 dev; /* as the kernel encodes it */
 };
 
+/* Numbers of address maps that changed (mt_acct.space); others are ids of accounts. */
+#define MT_SPACE_CHANGED 0x80000000U
+
 /* What is known of an executable file. */
 enum mt_file_known {
 	MT_FILE_PROBED = 1, /* its allocators are, if it has any */

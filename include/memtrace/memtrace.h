@@ -167,7 +167,13 @@ MEMTRACE_API void memtrace_snapshot_free(struct memtrace_snapshot *snapshot);
 
 struct memtrace; /* opaque */
 
-enum memtrace_stacks { MEMTRACE_STACKS_FP, MEMTRACE_STACKS_NONE };
+/* AUTO: DWARF. DWARF: by the unwind tables of programs and libraries, right without frame pointers. */
+enum memtrace_stacks {
+	MEMTRACE_STACKS_AUTO,
+	MEMTRACE_STACKS_DWARF,
+	MEMTRACE_STACKS_FP,
+	MEMTRACE_STACKS_NONE,
+};
 enum memtrace_on_limit { MEMTRACE_LIMIT_REPORT, MEMTRACE_LIMIT_STOP, MEMTRACE_LIMIT_KILL };
 enum memtrace_follow { MEMTRACE_FOLLOW_NEWS, MEMTRACE_FOLLOW_EXACT, MEMTRACE_FOLLOW_NONE };
 enum memtrace_log { MEMTRACE_LOG_WARN, MEMTRACE_LOG_INFO, MEMTRACE_LOG_DEBUG };
@@ -184,6 +190,8 @@ struct memtrace_options {
 	uint64_t max_memory_bytes; /* budget of the tables; 0: a quarter of the machine's memory */
 	void (*log)(void *ctx, enum memtrace_log level, const char *line); /* NULL: silent */
 	void *log_ctx;
+	/* where unwind tables are kept between sessions: a directory of the caller's own; NULL: nowhere */
+	const char *cache_dir;
 };
 
 /* A session without a target. On failure *session may still be non-NULL, only to be asked

@@ -16,6 +16,7 @@
 #include "capture/process.h"
 #include "capture/records.h"
 #include "capture/spaces.h"
+#include "capture/unwind.h"
 #include "memtrace.skel.h"
 
 /* Probes are in place for a process that ran a while without them. */
@@ -78,10 +79,30 @@ static void look_at_map(struct memtrace *s, const struct record *record)
 			   __ATOMIC_RELAXED);
 }
 
+/* What the probes remember of addresses in this process holds no more where something else is mapped
+ * now. */
+static void forget_rules(struct memtrace *s, const struct record *record)
+{
+	struct space *space = spaces_get(s->spaces, record->tgid, record->time_ns);
+	const struct modules *modules = space ? space_modules(space) : NULL;
+	struct mt_membership member;
+	uint32_t tgid = record->tgid;
+
+	if (modules &&
+	    (modules_find(modules, record->start) || modules_find(modules, record->end - 1)) &&
+	    !bpf_map_lookup_elem(bpf_map__fd(s->programs.skel->maps.members), &tgid, &member) &&
+	    member.acct && member.acct < s->tables.acct_cnt)
+		__atomic_store_n(&s->tables.accts[member.acct].space,
+				 MT_SPACE_CHANGED | s->spaces_changed++, __ATOMIC_RELEASE);
+	space_put(space);
+}
+
 static void see_record(void *ctx, const struct record *record)
 {
 	struct memtrace *s = ctx;
 
+	if (record->kind == RECORD_MAP && s->code)
+		forget_rules(s, record);
 	spaces_see(s->spaces, record);
 	if (record->kind == RECORD_MAP)
 		look_at_map(s, record);
@@ -208,6 +229,29 @@ int follow_news(void *ctx, void *data, size_t size)
 	case MT_NEWS_END:
 		break; /* follow_harvest finds it */
 	}
+	return 0;
+}
+
+/* A stack that met code without a table: unwound here, and written into its site. */
+int follow_cold_stack(void *ctx, void *data, size_t size)
+{
+	const struct mt_cold *cold = data;
+	struct memtrace *s = ctx;
+	uint64_t pcs[MT_STACK_DEPTH_MAX];
+	struct mt_site *site = size < sizeof(*cold) ? NULL : tables_site(&s->tables, cold->site);
+	enum mt_stack_end end;
+	struct space *space;
+	uint32_t cnt;
+
+	if (!site || site->acct != cold->acct || cold->acct >= s->tables.acct_cnt ||
+	    s->tables.accts[cold->acct].id != cold->acct_id)
+		return 0;
+	follow_drain_maps(s, false);
+	space = spaces_get(s->spaces, cold->tgid, cold->time_ns);
+	cnt = unwind_cold(s->code, space, cold, s->options.stack_depth, pcs, &end);
+	if (cnt > site->frame_cnt)
+		tables_complete_site(&s->tables, site, pcs, cnt, end);
+	space_put(space);
 	return 0;
 }
 

@@ -18,6 +18,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "capture/code.h"
 #include "capture/gate.h"
 #include "capture/launch.h"
 #include "capture/process.h"
@@ -51,7 +52,7 @@ void session_log(struct memtrace *s, enum memtrace_log level, const char *format
 	s->options.log(s->options.log_ctx, level, line);
 }
 
-static void log_allocator(void *ctx, const char *line)
+static void log_line(void *ctx, const char *line)
 {
 	session_log(ctx, MEMTRACE_LOG_INFO, "%s", line);
 }
@@ -94,7 +95,9 @@ static void fill_control(struct memtrace *s)
 {
 	struct mt_control *c = s->tables.control;
 
-	c->stacks = getenv("DW") ? MT_STACKS_DWARF : s->options.stacks == MEMTRACE_STACKS_FP ? MT_STACKS_FP : MT_STACKS_NONE;
+	c->stacks = s->options.stacks == MEMTRACE_STACKS_NONE ? MT_STACKS_NONE :
+		    s->options.stacks == MEMTRACE_STACKS_FP   ? MT_STACKS_FP :
+								MT_STACKS_DWARF;
 	c->stack_depth = s->options.stack_depth;
 	c->self_tgid = getpid();
 	c->limit_bytes = s->options.limit_bytes;
@@ -141,6 +144,12 @@ static int load_parts(struct memtrace *s)
 	s->news = ring_buffer__new(bpf_map__fd(s->programs.skel->maps.news), follow_news, s, NULL);
 	if (!s->reported || !s->exes || !s->news)
 		return message_set(&s->error, -ENOMEM, "out of memory");
+	if (s->tables.control->stacks == MT_STACKS_DWARF) {
+		s->code = code_new(&s->tables, s->options.cache_dir, log_line, s);
+		if (!s->code || ring_buffer__add(s->news, bpf_map__fd(s->programs.skel->maps.cold),
+						 follow_cold_stack, s))
+			return message_set(&s->error, -ENOMEM, "out of memory");
+	}
 	if (watch_fd(s, records_fd) || watch_fd(s, ring_buffer__epoll_fd(s->news)))
 		return message_set(&s->error, -errno, "epoll: %s", strerror(errno));
 	s->loaded = true;
@@ -160,7 +169,7 @@ int memtrace_open(const struct memtrace_options *options, struct memtrace **sess
 		return message_set(&s->error, -errno, "epoll: %s", strerror(errno));
 	s->spaces = spaces_new();
 	s->symbols = symbols_new();
-	s->allocators = allocators_new(log_allocator, s);
+	s->allocators = allocators_new(log_line, s);
 	if (!s->spaces || !s->symbols || !s->allocators)
 		return message_set(&s->error, -ENOMEM, "out of memory");
 	return 0;
@@ -482,6 +491,7 @@ void memtrace_close(struct memtrace *s)
 	}
 	for (uint32_t slot = 0; s->exes && slot < s->slot_cnt; slot++)
 		free(s->exes[slot]);
+	code_free(s->code);
 	tables_fini(&s->tables);
 	programs_unload(&s->programs);
 	allocators_free(s->allocators);

@@ -14,6 +14,7 @@
 #include "capture/tables.h"
 #include "memtrace/memtrace.h"
 
+struct code;
 struct gate;
 struct process_map;
 struct launch;
@@ -68,6 +69,7 @@ struct memtrace {
 	struct spaces *spaces;
 	struct symbols *symbols;
 	struct allocators *allocators; /* what is known of files */
+	struct code *code; /* unwind tables; NULL: stacks are not unwound by them */
 	struct ring_buffer *news;
 	struct launch *launch;
 	struct gate *gate; /* NULL: a launched tree is stopped at exec instead */
@@ -79,6 +81,7 @@ struct memtrace {
 	size_t attached_cnt;
 	struct detaching **detaching; /* probes of ended processes, going */
 	size_t detaching_cnt;
+	uint32_t spaces_changed;
 	bool by_pid; /* probes are bound to processes */
 	bool loaded, started, detached;
 	uint32_t slot_cnt; /* accounts there is room for */
@@ -118,7 +121,11 @@ void targets_serve_gate(struct memtrace *s);
 void targets_detach(struct memtrace *s);
 void targets_detach_pid(struct memtrace *s, pid_t pid);
 
+/* Gives the probes the unwind table of a file that is mapped or about to be. */
+void targets_know_code(struct memtrace *s, int fd, const char *name);
+
 /* follow.c */
+int follow_cold_stack(void *ctx, void *data, size_t size);
 int follow_news(void *ctx, void *data, size_t size);
 int follow_harvest(struct memtrace *s); /* copies ended accounts out of the tables */
 size_t follow_running(const struct memtrace *s);

@@ -33,7 +33,7 @@ static void *map_table(struct tables *t, int fd, size_t bytes)
 
 	if (at == MAP_FAILED)
 		return NULL;
-	t->bytes += page_round(bytes);
+	__atomic_add_fetch(&t->bytes, page_round(bytes), __ATOMIC_RELAXED); /* by two threads */
 	return at;
 }
 
@@ -92,7 +92,7 @@ static int segments_add(struct tables *t, struct bpf_map *outer, void **segments
 		if (in)
 			continue;
 		unmap_table(segments[first + i], item * items);
-		t->bytes -= page_round(item * items);
+		__atomic_sub_fetch(&t->bytes, page_round(item * items), __ATOMIC_RELAXED);
 		segments[first + i] = NULL;
 	}
 out:
@@ -112,7 +112,9 @@ static int map_first_segments(struct tables *t)
 				MT_SITE_SEGMENT * sizeof(struct mt_site));
 	t->chunks[0] = map_table(t, bpf_map__fd(s->maps.chunk_first),
 				 MT_CHUNK_SEGMENT * sizeof(struct mt_chunk));
-	return t->live[0] && t->index[0] && t->sites[0] && t->chunks[0] ? 0 : -ENOMEM;
+	t->rows[0] = map_table(t, bpf_map__fd(s->maps.row_first),
+			       MT_ROW_SEGMENT * sizeof(struct mt_row));
+	return t->live[0] && t->index[0] && t->sites[0] && t->chunks[0] && t->rows[0] ? 0 : -ENOMEM;
 }
 
 int tables_init(struct tables *t, struct memtrace_bpf *skel, uint32_t acct_cnt,
@@ -318,6 +320,8 @@ void tables_fini(struct tables *t)
 		unmap_table(t->sites[i], MT_SITE_SEGMENT * sizeof(struct mt_site));
 	for (int i = 0; i < MT_CHUNK_SEGMENTS; i++)
 		unmap_table(t->chunks[i], MT_CHUNK_SEGMENT * sizeof(struct mt_chunk));
+	for (int i = 0; i < MT_ROW_SEGMENTS; i++)
+		unmap_table(t->rows[i], MT_ROW_SEGMENT * sizeof(struct mt_row));
 	memset(t, 0, sizeof(*t));
 }
 
@@ -433,6 +437,137 @@ uint32_t tables_acct_pop(struct tables *t)
 	return 0;
 }
 
+static uint32_t chunk_pop(struct tables *t)
+{
+	struct mt_pool *pool = &t->control->chunks;
+	uint64_t head = LOAD(pool->head), next;
+	struct mt_chunk *piece;
+	uint32_t chunk;
+
+	while ((uint32_t)head) {
+		piece = chunk_at(t, (uint32_t)head);
+		if (!piece)
+			return 0;
+		next = ((head >> 32) + 1) << 32 | (uint32_t)LOAD(piece->next);
+		if (__atomic_compare_exchange_n(&pool->head, &head, next, false, __ATOMIC_ACQ_REL,
+						__ATOMIC_ACQUIRE))
+			return head;
+	}
+	chunk = __atomic_fetch_add(&pool->fresh, 1, __ATOMIC_ACQ_REL);
+	if (chunk < LOAD(pool->cap))
+		return chunk;
+	__atomic_fetch_sub(&pool->fresh, 1, __ATOMIC_ACQ_REL);
+	return 0;
+}
+
+static void release_chunks(struct tables *t, uint64_t chunk)
+{
+	uint64_t next;
+
+	for (int n = 0; chunk && n < MT_CHUNKS_PER_STACK_MAX; n++) {
+		struct mt_chunk *piece = chunk_at(t, chunk);
+
+		if (!piece)
+			break;
+		next = piece->next;
+		pool_push(&t->control->chunks, (uint64_t *)&piece->next, chunk);
+		chunk = next;
+	}
+}
+
+/* A fresh chain with the frames; its first chunk, or 0. */
+static uint32_t store_frames(struct tables *t, const uint64_t *pcs, uint32_t cnt)
+{
+	struct mt_chunk *previous = NULL;
+	uint32_t first = 0, chunk;
+
+	for (uint32_t at = 0; at < cnt; at += MT_CHUNK_FRAMES) {
+		struct mt_chunk *piece;
+
+		chunk = chunk_pop(t);
+		piece = chunk ? chunk_at(t, chunk) : NULL;
+		if (!piece) {
+			release_chunks(t, first);
+			return 0;
+		}
+		for (uint32_t i = 0; i < MT_CHUNK_FRAMES; i++)
+			piece->pc[i] = at + i < cnt ? pcs[at + i] : 0;
+		piece->next = 0;
+		if (previous)
+			previous->next = chunk;
+		else
+			first = chunk;
+		previous = piece;
+	}
+	return first;
+}
+
+int tables_complete_site(struct tables *t, struct mt_site *site, const uint64_t *pcs, uint32_t cnt,
+			 uint32_t stack_end)
+{
+	uint32_t chunk = store_frames(t, pcs, cnt), old = site->chunk;
+
+	if (!chunk)
+		return -ENOSPC;
+	site->frame_cnt = cnt;
+	site->stack_end = stack_end;
+	STORE(site->chunk, chunk);
+	release_chunks(t, old);
+	return 0;
+}
+
+/* ---- unwind rows --------------------------------------------------------------------------------- */
+
+int tables_add_rows(struct tables *t, const struct mt_row *rows, size_t cnt,
+		    struct mt_code_table *out)
+{
+	uint32_t have = (t->row_cnt + MT_ROW_SEGMENT - 1) / MT_ROW_SEGMENT;
+	uint64_t end = t->row_cnt + (uint64_t)cnt;
+	uint32_t need = (end + MT_ROW_SEGMENT - 1) / MT_ROW_SEGMENT;
+
+	if (!have)
+		have = 1;
+	if (end > (uint64_t)MT_ROW_SEGMENTS * MT_ROW_SEGMENT)
+		return -ENOSPC;
+	if (need > have && segments_add(t, t->skel->maps.rows, (void **)t->rows, have, need - have,
+					sizeof(*rows), MT_ROW_SEGMENT))
+		return -ENOSPC;
+	for (size_t i = 0; i < cnt; i++) {
+		uint32_t at = t->row_cnt + i;
+
+		t->rows[at / MT_ROW_SEGMENT][at % MT_ROW_SEGMENT] = rows[i];
+	}
+	*out = (struct mt_code_table){ t->row_cnt, cnt };
+	t->row_cnt = end;
+	return 0;
+}
+
+int tables_publish_code(struct tables *t, const struct mt_code_file *file,
+			const struct mt_code_table *table)
+{
+	if (bpf_map_update_elem(bpf_map__fd(t->skel->maps.code_files), file, table, BPF_ANY))
+		return -errno;
+	return 0;
+}
+
+uint32_t tables_rule(const struct tables *t, const struct mt_code_table *table, uint32_t offset)
+{
+	uint32_t low = 0, high = table->cnt, rule = MT_ROW_NONE;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2, at = table->first + middle;
+		const struct mt_row *row = &t->rows[at / MT_ROW_SEGMENT][at % MT_ROW_SEGMENT];
+
+		if (row->pc <= offset) {
+			rule = row->rule;
+			low = middle + 1;
+		} else {
+			high = middle;
+		}
+	}
+	return rule;
+}
+
 static void release_blocks(struct tables *t, const bool *slots)
 {
 	for (uint32_t segment = 0; segment < segment_cnt(&t->control->live); segment++) {
@@ -486,18 +621,8 @@ static void index_forget(struct tables *t, uint64_t hash, uint32_t site)
 
 static void release_site(struct tables *t, struct mt_site *s, uint32_t site)
 {
-	uint64_t chunk = s->chunk, next;
-
 	index_forget(t, s->hash, site);
-	for (int n = 0; chunk && n < MT_CHUNKS_PER_STACK_MAX; n++) {
-		struct mt_chunk *piece = chunk_at(t, chunk);
-
-		if (!piece)
-			break;
-		next = piece->next;
-		pool_push(&t->control->chunks, (uint64_t *)&piece->next, chunk);
-		chunk = next;
-	}
+	release_chunks(t, s->chunk);
 	STORE(s->acct, 0);
 	pool_push(&t->control->sites, (uint64_t *)&s->next_free, site);
 }

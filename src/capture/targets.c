@@ -17,6 +17,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "capture/code.h"
 #include "capture/deps.h"
 #include "capture/gate.h"
 #include "capture/launch.h"
@@ -38,6 +39,15 @@ static void count_not_probed(struct memtrace *s)
 	__atomic_add_fetch(&s->tables.control->losses[MT_LOSS_NOT_PROBED], 1, __ATOMIC_RELAXED);
 }
 
+void targets_know_code(struct memtrace *s, int fd, const char *name)
+{
+	int err = s->code ? code_add(s->code, fd, name) : 0;
+
+	if (err)
+		session_log(s, MEMTRACE_LOG_WARN, "no unwind table for %s: %s (its stacks are cut short)",
+			    name, strerror(-err));
+}
+
 enum { PROBED_BEFORE = 1, PROBED_NOW };
 
 /* Probes an open file if it holds an allocator: PROBED_* when it does, 0 when not, or a negative
@@ -50,6 +60,7 @@ static int attach_file(struct memtrace *s, int fd, const char *name, pid_t pid)
 	struct stat st;
 	int err;
 
+	targets_know_code(s, fd, name);
 	if (!file || !file->site_cnt || fstat(fd, &st))
 		return 0;
 	if (find_attached(s, &st, pid))
@@ -154,6 +165,7 @@ static void see_dependency(void *ctx, const char *path)
 	if (fd < 0)
 		return;
 	file = allocators_file(s->allocators, fd, path);
+	targets_know_code(s, fd, path);
 	if (!file || !file->site_cnt || fstat(fd, &st))
 		goto out;
 	if (find_attached(s, &st, s->by_pid ? walk->pid : 0))

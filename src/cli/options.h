@@ -31,7 +31,7 @@ enum cli_target {
 /* Values of the choice options, in the order of their names in the table. */
 enum cli_on_limit { CLI_LIMIT_REPORT, CLI_LIMIT_STOP, CLI_LIMIT_KILL };
 enum cli_lane { CLI_LANE_UPROBE };
-enum cli_stacks { CLI_STACKS_FP, CLI_STACKS_NONE };
+enum cli_stacks { CLI_STACKS_AUTO, CLI_STACKS_DWARF, CLI_STACKS_FP, CLI_STACKS_NONE };
 enum cli_follow { CLI_FOLLOW_NEWS, CLI_FOLLOW_EXACT, CLI_FOLLOW_NONE };
 
 struct cli_options {
@@ -56,6 +56,7 @@ struct cli_options {
 	bool fail_on_leak;
 	uint64_t fail_leak_bytes; /* trips at this much leaked */
 
+	const char *cache_dir; /* NULL: the user's */
 	const char *json; /* NULL: none; "-": stdout */
 	int ready_fd;	  /* -1: none */
 	int lane;	  /* enum cli_lane */

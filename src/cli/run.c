@@ -8,6 +8,7 @@
 #include "cli/run.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -133,7 +134,9 @@ static int check_ready_fd(struct run *run)
 /* Everything up to memtrace_start(). A non-zero return without .failed was a signal. */
 static int set_up(struct run *run)
 {
-	struct memtrace_options options = target_session_options(run->options);
+	char cache_dir[PATH_MAX];
+	struct memtrace_options options =
+		target_session_options(run->options, cache_dir, sizeof(cache_dir));
 	struct message why;
 	int err;
 

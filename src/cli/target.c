@@ -2,7 +2,10 @@
 #include "cli/target.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cli/say.h"
 #include "cli/user.h"
@@ -15,9 +18,30 @@ static void on_log(void *context, enum memtrace_log level, const char *line)
 		say("%s", line);
 }
 
-struct memtrace_options target_session_options(const struct cli_options *options)
+/* $XDG_CACHE_HOME/memtrace or ~/.cache/memtrace, made if need be; NULL when there is no such place. */
+static const char *default_cache_dir(char *room, size_t size)
+{
+	const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+
+	if (base && base[0] == '/')
+		snprintf(room, size, "%s", base);
+	else if (home && home[0] == '/')
+		snprintf(room, size, "%s/.cache", home);
+	else
+		return NULL;
+	mkdir(room, 0700);
+	if (strlen(room) + sizeof("/memtrace") > size)
+		return NULL;
+	strcat(room, "/memtrace");
+	return !mkdir(room, 0700) || errno == EEXIST ? room : NULL;
+}
+
+struct memtrace_options target_session_options(const struct cli_options *options, char *room,
+					       size_t size)
 {
 	static const enum memtrace_stacks stacks[] = {
+		[CLI_STACKS_AUTO] = MEMTRACE_STACKS_AUTO,
+		[CLI_STACKS_DWARF] = MEMTRACE_STACKS_DWARF,
 		[CLI_STACKS_FP] = MEMTRACE_STACKS_FP,
 		[CLI_STACKS_NONE] = MEMTRACE_STACKS_NONE,
 	};
@@ -44,6 +68,7 @@ struct memtrace_options target_session_options(const struct cli_options *options
 		.max_memory_bytes = options->max_memory_mb << 20,
 		.log = on_log,
 		.log_ctx = (void *)options,
+		.cache_dir = options->cache_dir ? options->cache_dir : default_cache_dir(room, size),
 	};
 }
 

@@ -10,7 +10,9 @@
 #include "memtrace/memtrace.h"
 
 /* The result borrows options, for its log. */
-struct memtrace_options target_session_options(const struct cli_options *options);
+/* room: where the path of the cache directory may be put; to be kept until the session is open. */
+struct memtrace_options target_session_options(const struct cli_options *options, char *room,
+					       size_t size);
 
 /* Attaches or launches what was asked for. *command gets the launched command's pid. Returns 0, or
  * -errno and why. */
