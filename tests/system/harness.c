@@ -154,6 +154,24 @@ const char *find_program(const char *name)
 	}
 }
 
+#ifdef __aarch64__
+#define MULTIARCH "aarch64-linux-gnu"
+#else
+#define MULTIARCH "x86_64-linux-gnu"
+#endif
+
+const char *need_library(const char *name)
+{
+	for (int version = 1; version < 10; version++) {
+		const char *path = text_of("/usr/lib/%s/%s.so.%d", MULTIARCH, name, version);
+
+		if (!access(path, R_OK))
+			return path;
+	}
+	skip("%s is not installed", name);
+	return NULL;
+}
+
 /* ---- processes --------------------------------------------------------------------------------
  */
 

@@ -60,6 +60,9 @@ const char *memtrace_path(void);
 /* Where a program is in PATH, or NULL. */
 const char *find_program(const char *name);
 
+/* Where a library of Debian is, whatever its version: "libjemalloc". Skips the test without it. */
+const char *need_library(const char *name);
+
 /* ---- processes --------------------------------------------------------------------------------
  */
 
