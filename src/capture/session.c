@@ -291,13 +291,22 @@ int memtrace_attach_cgroup(struct memtrace *s, const char *path)
 	return err;
 }
 
+/* The command line, or as much of it as a header needs: then it ends in "...", with no character
+ * halved before. */
 static int command_text(struct memtrace *s, char *const *argv)
 {
+	static const char more[] = "...";
 	char text[256] = "";
 	size_t len = 0;
 
-	for (int i = 0; argv[i] && len < sizeof(text) - 1; i++)
+	for (int i = 0; argv[i] && len < sizeof(text); i++)
 		len += snprintf(text + len, sizeof(text) - len, "%s%s", i ? " " : "", argv[i]);
+	if (len >= sizeof(text)) {
+		len = sizeof(text) - sizeof(more);
+		while (len && (text[len] & 0xc0) == 0x80) /* within a character of UTF-8 */
+			len--;
+		strcpy(text + len, more);
+	}
 	return set_target(s, TARGET_COMMAND, text);
 }
 

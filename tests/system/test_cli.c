@@ -53,6 +53,26 @@ Test(output, json_can_own_stdout_and_the_text_goes_to_stderr)
 	expect_stderr_has(memtrace, "lose_large");
 }
 
+Test(output, a_command_line_too_long_for_the_header_says_that_there_is_more)
+{
+	struct child *memtrace;
+	const char *word = "", *target;
+
+	for (int i = 0; i < 200; i++)
+		word = text_of("%s\xc3\xa4", word);
+	/* one byte apart: one of them would be cut within the character */
+	for (int i = 0; i < 2; i++) {
+		run(&(struct start){ .argv = LIST(memtrace_path(), "--json", "-", "--", "true",
+						  text_of("%.*s%s", i, "x", word), "unseen") },
+		    &memtrace);
+		expect_exit(memtrace, 0);
+		target = json_string_value(member(parse(file_text(memtrace->out)), "target"));
+		cr_assert_not_null(target);
+		cr_expect(!strncmp(target, "true ", 5), "%s", target);
+		cr_expect_str_eq(target + strlen(target) - 5, "\xc3\xa4...");
+	}
+}
+
 Test(output, quiet_writes_no_report)
 {
 	struct child *memtrace;
