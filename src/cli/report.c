@@ -15,6 +15,7 @@
 #include "analyze/analysis.h"
 #include "base/strbuf.h"
 #include "cli/tree.h"
+#include "model/snapshot.h"
 #include "output/json.h"
 #include "output/text.h"
 
@@ -262,5 +263,19 @@ void report_crossing(const struct report *report, const struct memtrace_snapshot
 		put_consequence(report, snapshot, &text);
 		strbuf_write(&text, STDERR_FILENO);
 	}
+	strbuf_fini(&text);
+}
+
+void report_losses(const struct report *report, const struct memtrace_snapshot *snapshot)
+{
+	struct text_options options = text_options(report, STDERR_FILENO);
+	struct strbuf text = STRBUF_INIT;
+
+	if (report->text_fd >= 0 || !snapshot_losses(snapshot))
+		return;
+	options.width = 0;
+	strbuf_puts(&text, "memtrace: ");
+	if (!text_losses_news(snapshot, &options, &text))
+		strbuf_write(&text, STDERR_FILENO);
 	strbuf_fini(&text);
 }

@@ -38,4 +38,7 @@ int report_write(struct report *report, const struct memtrace_snapshot *snapshot
  * by whom, where, and what was done about it. */
 void report_crossing(const struct report *report, const struct memtrace_snapshot *snapshot);
 
+/* Says on stderr, as one line, what was lost where no text report says it (quiet). */
+void report_losses(const struct report *report, const struct memtrace_snapshot *snapshot);
+
 #endif

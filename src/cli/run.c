@@ -447,6 +447,7 @@ static int finish(struct run *run)
 	err = report_write(&run->report, snapshot, &why);
 	if (err && run->ending != BROKEN)
 		failed(run, err, &why);
+	report_losses(&run->report, snapshot);
 	status = judge(run, snapshot, status_of(run));
 	memtrace_snapshot_free(snapshot);
 	return run->failed ? EXIT_FAILED : status;

@@ -65,16 +65,15 @@ static void put_title(struct report *r)
 	page_paragraph(&r->page, TONE_STRONG, 0, 4);
 }
 
-static void put_losses_alarm(struct report *r)
+/* "3 accounting events missed: table_full 3", on the line; how_far says which figures that concerns. */
+static void put_losses_line(struct page *page, const struct memtrace_snapshot *s,
+			    const char *how_far)
 {
-	const struct memtrace_snapshot *s = r->snapshot;
-	struct strbuf *line = &r->page.line;
-	uint64_t losses = snapshot_losses(s);
+	struct strbuf *line = &page->line;
 	const char *separator = "";
 
-	if (!losses)
-		return;
-	strbuf_printf(line, "LOSSES: %s missed: ", units_counted(losses, "accounting event").text);
+	strbuf_printf(line, "LOSSES: %s missed: ",
+		      units_counted(snapshot_losses(s), "accounting event").text);
 	for (size_t i = 0; i < s->loss_cnt; i++) {
 		if (!s->losses[i].value)
 			continue;
@@ -82,8 +81,14 @@ static void put_losses_alarm(struct report *r)
 			      units_count(s->losses[i].value).text);
 		separator = ", ";
 	}
-	strbuf_puts(line, " - figures below are too low or too high by these");
-	page_paragraph(&r->page, TONE_ALARM, 0, 4);
+	strbuf_printf(line, " - figures %sare too low or too high by these", how_far);
+	page_paragraph(page, TONE_ALARM, 0, 4);
+}
+
+static void put_losses_alarm(struct report *r)
+{
+	if (snapshot_losses(r->snapshot))
+		put_losses_line(&r->page, r->snapshot, "below ");
 }
 
 static void put_process(struct report *r)
@@ -489,6 +494,18 @@ int text_limit_news(const struct memtrace_snapshot *snapshot, const struct text_
 	report_init(&r, snapshot, NULL, options, out);
 	if (snapshot->limit.exceeded)
 		put_crossing(&r.page, snapshot, &r.options);
+	page_fini(&r.page);
+	return strbuf_error(out);
+}
+
+int text_losses_news(const struct memtrace_snapshot *snapshot, const struct text_options *options,
+		     struct strbuf *out)
+{
+	struct report r;
+
+	report_init(&r, snapshot, NULL, options, out);
+	if (snapshot_losses(snapshot))
+		put_losses_line(&r.page, snapshot, "");
 	page_fini(&r.page);
 	return strbuf_error(out);
 }

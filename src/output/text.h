@@ -31,4 +31,9 @@ int text_report(const struct memtrace_snapshot *snapshot, const struct analysis 
 int text_limit_news(const struct memtrace_snapshot *snapshot, const struct text_options *options,
 		    struct strbuf *out);
 
+/* What the report opens with when there were losses, for who does not see the report: one paragraph;
+ * nothing without losses. */
+int text_losses_news(const struct memtrace_snapshot *snapshot, const struct text_options *options,
+		     struct strbuf *out);
+
 #endif

@@ -2,6 +2,8 @@
 /* test_rules.c - one process, each rule of exact accounting: figures equal the truth. */
 #include "expect.h"
 
+#include <string.h>
+
 SUITE(rule1_family);
 
 BOTH_WAYS(rule1_family, every_member_counts, "family")
@@ -157,4 +159,19 @@ Test(rule9_losses, a_budget_too_small_is_said_and_never_silent)
 	cr_expect_geq(figure(trace.report, "totals.live_blocks") +
 			      figure(trace.report, "losses.total"),
 		      figure(truth, "live_blocks"), "blocks are missing that no loss accounts for");
+}
+
+Test(rule9_losses, are_said_in_one_line_when_quiet)
+{
+	struct trace trace;
+
+	trace_run(&trace,
+		  &(struct trace_request){
+			  .way = LAUNCHED,
+			  .argv = LIST("many", "3000000"),
+			  .options = LIST("--max-memory-mb", "32", "--limit-mb", "0", "--quiet"),
+		  });
+	cr_expect_gt(figure(trace.report, "losses.total"), 0);
+	expect_stderr_has(trace.memtrace, "memtrace: LOSSES: ");
+	cr_expect_null(strstr(file_text(trace.memtrace->err), "live heap"));
 }

@@ -170,6 +170,16 @@ Test(text, losses_are_said_before_the_first_figure)
 	EXPECT_HAS(text, "no leaks: nothing was allocated, as far as was counted");
 }
 
+Test(text, losses_are_one_line_for_who_sees_no_report)
+{
+	cr_assert_eq(text_losses_news(s, NULL, &out), 0);
+	cr_expect_str_empty(strbuf_text(&out));
+	s->losses[0].value = 3;
+	cr_assert_eq(text_losses_news(s, NULL, &out), 0);
+	cr_expect_str_eq(strbuf_text(&out), "LOSSES: 3 accounting events missed: table_full 3 - "
+					    "figures are too low or too high by these\n");
+}
+
 Test(text, a_frame_shows_the_best_that_is_known)
 {
 	const char *text;
