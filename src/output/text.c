@@ -133,8 +133,10 @@ static void put_live(struct report *r)
 		else
 			strbuf_puts(line, "; heap from before it is unknown");
 	}
+	if (!ranking->running_cnt && ranking->row_cnt == 1)
+		strbuf_puts(line, ", at its end");
 	/* what ended processes left behind was never live at one time */
-	if (!ranking->running_cnt && ranking->row_cnt > 1)
+	else if (!ranking->running_cnt && ranking->row_cnt > 1)
 		strbuf_printf(line, ", the sum of what %s processes left at their ends",
 			      units_count(ranking->row_cnt).text);
 	page_item(&r->page, TONE_PLAIN, "live heap");
@@ -173,45 +175,74 @@ static struct units_text share_of_limit(uint64_t permille, uint64_t bytes)
 }
 
 /* What is alarming goes first. */
-static void put_pressure(struct report *r)
+static void put_pressure(struct report *r, enum pressure_level level)
+{
+	const struct memtrace_limit *limit = &r->snapshot->limit;
+	struct strbuf *line = &r->page.line;
+
+	if (limit->exceeded)
+		strbuf_printf(line, "EXCEEDED at %s; ", units_duration(limit->exceeded_at_s).text);
+	else if (level >= PRESSURE_HIGH)
+		strbuf_printf(line, "PRESSURE %u %% (%s); ", pressure_percent(level),
+			      pressure_name(level));
+}
+
+static void put_headroom(struct strbuf *line, uint64_t headroom_bytes, uint64_t over_bytes)
+{
+	if (over_bytes)
+		strbuf_printf(line, ", %s over", units_bytes(over_bytes).text);
+	else
+		strbuf_printf(line, ", headroom %s", units_bytes(headroom_bytes).text);
+}
+
+/* "5.0 MiB used (2.0 %), headroom 245.0 MiB; peak 92.0 %, PRESSURE 90 % (critical)" */
+static void put_usage_now(struct report *r, const char *by)
 {
 	const struct memtrace_limit *limit = &r->snapshot->limit;
 	const struct pressure *p = &r->analysis->pressure;
 	struct strbuf *line = &r->page.line;
 
-	if (limit->exceeded)
-		strbuf_printf(line, "EXCEEDED at %s; ", units_duration(limit->exceeded_at_s).text);
-	else if (p->now >= PRESSURE_HIGH)
-		strbuf_printf(line, "PRESSURE %u %% (%s); ", pressure_percent(p->now),
-			      pressure_name(p->now));
+	strbuf_printf(line, "%s used (%s)%s", units_bytes(limit->now_bytes).text,
+		      share_of_limit(p->used_permille, limit->now_bytes).text, by);
+	put_headroom(line, p->headroom_bytes, p->over_bytes);
+	strbuf_printf(line, "; peak %s", share_of_limit(p->peak_permille, limit->peak_bytes).text);
+	if (!limit->exceeded && p->peak > p->now && p->peak >= PRESSURE_HIGH)
+		strbuf_printf(line, ", PRESSURE %u %% (%s)", pressure_percent(p->peak),
+			      pressure_name(p->peak));
+}
+
+/* Of a target that has ended nothing is in use: what counts is how near it came. */
+static void put_usage_at_peak(struct report *r, const char *by)
+{
+	const struct pressure *p = &r->analysis->pressure;
+	struct strbuf *line = &r->page.line;
+
+	strbuf_printf(line, "%s used at the peak (%s)%s", units_bytes(p->peak_bytes).text,
+		      share_of_limit(p->peak_permille, p->peak_bytes).text, by);
+	put_headroom(line, p->peak_headroom_bytes, p->peak_over_bytes);
 }
 
 static void put_limit(struct report *r)
 {
 	const struct memtrace_limit *limit = &r->snapshot->limit;
+	const struct ranking *ranking = &r->analysis->ranking;
 	const struct pressure *p = &r->analysis->pressure;
+	bool ended = ranking->row_cnt && !ranking->running_cnt;
 	bool each = limit->scope == MEMTRACE_LIMIT_PROCESS;
-	struct strbuf *line = &r->page.line;
+	const char *by = each ? " by the largest" : "";
 
 	if (p->now == PRESSURE_NO_LIMIT) {
-		strbuf_puts(line, "none");
+		strbuf_puts(&r->page.line, "none");
 		page_item(&r->page, TONE_PLAIN, "limit");
 		return;
 	}
-	put_pressure(r);
-	strbuf_printf(line, "%s for %s: %s used (%s)%s", units_bytes(limit->bytes).text,
-		      each ? "each process" : "the process tree",
-		      units_bytes(limit->now_bytes).text,
-		      share_of_limit(p->used_permille, limit->now_bytes).text,
-		      each ? " by the largest" : "");
-	if (p->over_bytes)
-		strbuf_printf(line, ", %s over", units_bytes(p->over_bytes).text);
+	put_pressure(r, ended ? p->peak : p->now);
+	strbuf_printf(&r->page.line, "%s for %s: ", units_bytes(limit->bytes).text,
+		      each ? "each process" : "the process tree");
+	if (ended)
+		put_usage_at_peak(r, by);
 	else
-		strbuf_printf(line, ", headroom %s", units_bytes(p->headroom_bytes).text);
-	strbuf_printf(line, "; peak %s", share_of_limit(p->peak_permille, limit->peak_bytes).text);
-	if (!limit->exceeded && p->peak > p->now && p->peak >= PRESSURE_HIGH)
-		strbuf_printf(line, ", PRESSURE %u %% (%s)", pressure_percent(p->peak),
-			      pressure_name(p->peak));
+		put_usage_now(r, by);
 	page_item(&r->page, pressure_tone(p->peak > p->now ? p->peak : p->now), "limit");
 }
 

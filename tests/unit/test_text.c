@@ -83,16 +83,16 @@ Test(text, what_people_came_for_comes_first)
 {
 	const char *text;
 
-	fixture_process(s, 1, 4242, "bench");
+	fixture_process(s, 1, 4242, "bench")->ended_by = MEMTRACE_RUNNING;
 	fixture_site(s, 1, 1, 100, 5 << 20, 3, 12, path, 5);
 	make_live(100, 5 << 20);
 	s->limit = (struct memtrace_limit){ .bytes = 250 << 20,
 					    .now_bytes = 5 << 20,
-					    .peak_bytes = 5 << 20 };
+					    .peak_bytes = 6 << 20 };
 	text = report(NULL);
 	EXPECT_HAS(text, "live heap    5.0 MiB (5,242,880 bytes) in 100 blocks\n");
 	EXPECT_HAS(text, "limit        250.0 MiB for the process tree: 5.0 MiB used (2.0 %), "
-			 "headroom 245.0 MiB; peak 2.0 %\n");
+			 "headroom 245.0 MiB; peak 2.4 %\n");
 	cr_expect_lt(place(text, "live heap"), place(text, "peak "));
 	cr_expect_lt(place(text, "peak "), place(text, "limit "));
 	cr_expect_lt(place(text, "limit "), place(text, "rate "));
@@ -126,6 +126,23 @@ Test(text, pressure_is_named_from_80_percent_on)
 	EXPECT_HAS(report(NULL), "; peak 92.0 %, PRESSURE 90 % (critical)\n");
 }
 
+/* It uses nothing any more, and all of the limit would be free. */
+Test(text, a_target_that_ended_is_held_against_the_limit_at_its_peak)
+{
+	fixture_process(s, 1, 4242, "bench");
+	make_live(2, 100);
+	s->limit = (struct memtrace_limit){ .bytes = 1000, .peak_bytes = 920 };
+	EXPECT_HAS(report(NULL), "live heap    100 B in 2 blocks, at its end\n");
+	EXPECT_HAS(report(NULL), "limit        PRESSURE 90 % (critical); 1000 B for the process tree: "
+				 "920 B used at the peak (92.0 %), headroom 80 B\n");
+	s->limit.scope = MEMTRACE_LIMIT_PROCESS;
+	s->limit.peak_bytes = 500;
+	EXPECT_HAS(report(NULL), "limit        1000 B for each process: 500 B used at the peak "
+				 "(50.0 %) by the largest, headroom 500 B\n");
+	fixture_process(s, 2, 4243, "worker");
+	EXPECT_HAS(report(NULL), ", the sum of what 2 processes left at their ends\n");
+}
+
 Test(text, the_crossing_of_the_limit_is_told_with_who_when_and_where)
 {
 	const char *text;
@@ -145,8 +162,8 @@ Test(text, the_crossing_of_the_limit_is_told_with_who_when_and_where)
 			 "    cache_fill  bench (bench.c:42)\n"
 			 "    main        bench (bench.c:80, inlined)\n");
 	EXPECT_HAS(text,
-		   "limit        EXCEEDED at 12.3 s; 250.0 MiB for the process tree: 0 B used "
-		   "(0.0 %), headroom 250.0 MiB; peak 100.0 %\n");
+		   "limit        EXCEEDED at 12.3 s; 250.0 MiB for the process tree: 250.1 MiB "
+		   "used at the peak (100.0 %), 102.4 KiB over\n");
 	strbuf_clear(&out);
 	cr_assert_eq(text_limit_news(s, NULL, &out), 0);
 	cr_assert_eq(place(strbuf_text(&out), "LIMIT EXCEEDED"), 0);
