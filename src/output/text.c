@@ -65,7 +65,8 @@ static void put_title(struct report *r)
 	page_paragraph(&r->page, TONE_STRONG, 0, 4);
 }
 
-/* "3 accounting events missed: table_full 3", on the line; how_far says which figures that concerns. */
+/* "3 accounting events missed: table_full 3", on the line; how_far says which figures that
+ * concerns. */
 static void put_losses_line(struct page *page, const struct memtrace_snapshot *s,
 			    const char *how_far)
 {
@@ -180,7 +181,12 @@ static void put_pressure(struct report *r, enum pressure_level level)
 	const struct memtrace_limit *limit = &r->snapshot->limit;
 	struct strbuf *line = &r->page.line;
 
-	if (limit->exceeded)
+	if (r->snapshot->crossing_cnt > 1)
+		strbuf_printf(line, "EXCEEDED by %s %s, first at %s; ",
+			      units_count(r->snapshot->crossing_cnt).text,
+			      limit->scope == MEMTRACE_LIMIT_TREE ? "trees" : "processes",
+			      units_duration(limit->exceeded_at_s).text);
+	else if (limit->exceeded)
 		strbuf_printf(line, "EXCEEDED at %s; ", units_duration(limit->exceeded_at_s).text);
 	else if (level >= PRESSURE_HIGH)
 		strbuf_printf(line, "PRESSURE %u %% (%s); ", pressure_percent(level),
@@ -264,22 +270,38 @@ static void put_rates(struct report *r)
 }
 
 static void put_crossing(struct page *page, const struct memtrace_snapshot *s,
+			 const struct memtrace_crossing *crossing,
 			 const struct text_options *options)
 {
-	const struct memtrace_limit *limit = &s->limit;
-	const struct memtrace_process *process = snapshot_find_process(s, limit->process);
+	const struct memtrace_process *process = snapshot_find_process(s, crossing->process);
 
-	strbuf_printf(&page->line, "LIMIT EXCEEDED at %s",
-		      units_duration(limit->exceeded_at_s).text);
+	strbuf_printf(&page->line, "LIMIT EXCEEDED at %s", units_duration(crossing->at_s).text);
 	if (process) {
 		strbuf_puts(&page->line, " by ");
 		process_put_name(page, process);
 	}
-	strbuf_printf(&page->line,
-		      ": %s after the allocation at:", units_bytes_exact(limit->usage_bytes).text);
+	strbuf_printf(&page->line, ": %s after the allocation at:",
+		      units_bytes_exact(crossing->usage_bytes).text);
 	page_paragraph(page, TONE_ALARM, 0, 4);
-	stack_text(page, s, limit->site ? snapshot_find_site(s, limit->site) : NULL, 4,
+	stack_text(page, s, crossing->site ? snapshot_find_site(s, crossing->site) : NULL, 4,
 		   options->frames);
+}
+
+static void put_crossings(struct report *r)
+{
+	const struct memtrace_snapshot *s = r->snapshot;
+	size_t top = r->options.top;
+	size_t shown = top && top < s->crossing_cnt ? top : s->crossing_cnt;
+
+	if (shown)
+		page_gap(&r->page);
+	for (size_t i = 0; i < shown; i++)
+		put_crossing(&r->page, s, &s->crossings[i], &r->options);
+	if (shown < s->crossing_cnt) {
+		strbuf_printf(&r->page.line, "... and %s more exceeded it (--top N shows more)",
+			      units_count(s->crossing_cnt - shown).text);
+		page_paragraph(&r->page, TONE_DIM, 0, 4);
+	}
 }
 
 /* ---- leaks ----------------------------------------------------------------------------------- */
@@ -501,10 +523,7 @@ int text_report(const struct memtrace_snapshot *snapshot, const struct analysis 
 	put_peak(&r);
 	put_limit(&r);
 	put_rates(&r);
-	if (snapshot->limit.exceeded) {
-		page_gap(&r.page);
-		put_crossing(&r.page, snapshot, &r.options);
-	}
+	put_crossings(&r);
 	put_leaks(&r);
 	if (analysis->ranking.row_cnt > 1) {
 		page_gap(&r.page);
@@ -517,14 +536,14 @@ int text_report(const struct memtrace_snapshot *snapshot, const struct analysis 
 	return strbuf_error(out);
 }
 
-int text_limit_news(const struct memtrace_snapshot *snapshot, const struct text_options *options,
+int text_limit_news(const struct memtrace_snapshot *snapshot,
+		    const struct memtrace_crossing *crossing, const struct text_options *options,
 		    struct strbuf *out)
 {
 	struct report r;
 
 	report_init(&r, snapshot, NULL, options, out);
-	if (snapshot->limit.exceeded)
-		put_crossing(&r.page, snapshot, &r.options);
+	put_crossing(&r.page, snapshot, crossing, &r.options);
 	page_fini(&r.page);
 	return strbuf_error(out);
 }

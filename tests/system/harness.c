@@ -126,7 +126,16 @@ void file_write(const char *path, const char *text)
 
 const char *target_path(const char *name)
 {
-	return text_of("%s/%s", TARGETS_DIR, name);
+	return name[0] == '/' ? name : text_of("%s/%s", TARGETS_DIR, name);
+}
+
+const char *target_renamed(const char *target, const char *name)
+{
+	const char *path = stage_path(name);
+
+	if (run(&(struct start){ .argv = LIST("cp", target_path(target), path) }, NULL))
+		fatal("cannot copy %s", target);
+	return path;
 }
 
 const char *memtrace_path(void)
