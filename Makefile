@@ -71,7 +71,7 @@ check: deps-test
 test: all unit system
 
 ## unit: run the tests that need no root
-unit: $(BUILD)/tests/unit-tests
+unit: $(BUILD)/tests/unit-tests $(BUILD)/libmemtrace.so
 	$(say) TEST unit
 	$(Q)$(BUILD)/tests/unit-tests $(TEST_ARGS)
 
@@ -111,7 +111,8 @@ $(BUILD)/tests/%.o: tests/%.c | $(SKEL)
 	$(say) CC $@
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) -Isrc/cli -DTESTS_DIR='"$(CURDIR)/tests"' -DTARGETS_DIR='"$(CURDIR)/$(BUILD)/tests/targets"' \
-		-DMEMTRACE_BIN='"$(CURDIR)/$(BUILD)/memtrace"' $(CFLAGS) -c $< -o $@
+		-DMEMTRACE_BIN='"$(CURDIR)/$(BUILD)/memtrace"' -DMEMTRACE_LIB='"$(CURDIR)/$(BUILD)/libmemtrace.so"' \
+		$(CFLAGS) -c $< -o $@
 
 $(BUILD)/libmemtrace.a: $(LIB_OBJ)
 	$(say) AR $@
@@ -119,7 +120,7 @@ $(BUILD)/libmemtrace.a: $(LIB_OBJ)
 
 $(BUILD)/libmemtrace.so: $(LIB_OBJ)
 	$(say) LINK $@
-	$(Q)$(CC) -shared -Wl,-soname,libmemtrace.so.0 $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) -shared -Wl,-soname,libmemtrace.so.0 -Wl,--exclude-libs,libiberty.a $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(BUILD)/memtrace: $(CLI_OBJ) $(BUILD)/libmemtrace.a
 	$(say) LINK $@

@@ -85,8 +85,7 @@ static __always_inline void site_sub(u32 site, const struct mt_acct *a, u64 size
 }
 
 /* Someone's live bytes passed the limit: tell, and act before the call returns to the program. */
-static __always_inline void limit_crossed(struct mt_acct *a, u32 slot, u32 scope, u32 site,
-					  u64 usage, u64 now_ns)
+static __always_inline void limit_crossed(struct mt_acct *a, u32 slot, u32 scope, u64 now_ns)
 {
 	struct mt_news item = {};
 
@@ -96,8 +95,6 @@ static __always_inline void limit_crossed(struct mt_acct *a, u32 slot, u32 scope
 	item.acct = slot;
 	item.scope = scope;
 	item.acct_id = a->id;
-	item.site = site;
-	item.usage_bytes = usage;
 	if (control.on_limit == MT_ON_LIMIT_KILL)
 		bpf_send_signal(SIGNAL_KILL);
 	else if (control.on_limit == MT_ON_LIMIT_STOP)
@@ -127,7 +124,7 @@ static __always_inline void scope_change(u32 scope, struct mt_acct *a, u32 slot,
 	s->exceeded_acct = slot;
 	s->exceeded_site = site;
 	s->exceeded_acct_id = a->id;
-	limit_crossed(a, slot, scope, site, live, now_ns);
+	limit_crossed(a, slot, scope, now_ns);
 }
 
 /* Live bytes and blocks of an account changed; site is where bytes came from, and now_ns when (for
@@ -151,8 +148,11 @@ static __always_inline void acct_change(struct mt_acct *a, u32 slot, u32 site, s
 			figure_add(&a->peak_epoch, 1, threaded);
 		}
 		if (per_process && limit && (u64)live > limit && !a->exceeded_ns &&
-		    !__sync_val_compare_and_swap(&a->exceeded_ns, 0, now_ns))
-			limit_crossed(a, slot, 0, site, live, now_ns);
+		    !__sync_val_compare_and_swap(&a->exceeded_ns, 0, now_ns)) {
+			a->exceeded_site = site;
+			*(volatile u64 *)&a->exceeded_usage = live;
+			limit_crossed(a, slot, 0, now_ns);
+		}
 	}
 	scope_change(0, a, slot, site, bytes, now_ns, !per_process && !scope);
 	if (scope)

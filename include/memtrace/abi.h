@@ -221,11 +221,12 @@ struct mt_acct {
 	__s32 exit_code; /* as wait(2) gives it */
 	__u64 followed_ns;
 	__u64 exceeded_ns; /* when its own limit was crossed (scope = process) */
+	__u64 exceeded_usage; /* set last: 0 until all of this is there */
+	__u32 exceeded_site;
+	__u32 space; /* number of its address map: forked copies share it, until something is mapped */
 	char comm[MT_COMM_LEN];
 	__u64 next_free; /* pool link */
-	__u32 space; /* number of its address map: forked copies share it, until something is mapped */
-	__u32 pad1;
-	__u64 pad[2];
+	__u64 pad[1];
 };
 
 /* A sum over accounts: scope 0 is everything; a limit may apply to each. */
@@ -247,7 +248,7 @@ enum mt_news_kind {
 	MT_NEWS_FORK,  /* acct began as a copy; attach if it is followed by pid */
 	MT_NEWS_EXEC,  /* acct began by exec; stopped when .stopped is set */
 	MT_NEWS_END,   /* acct ended */
-	MT_NEWS_LIMIT, /* scope crossed its limit */
+	MT_NEWS_LIMIT, /* scope, or acct, crossed its limit */
 	MT_NEWS_ADOPT, /* first call of a process that ran already (inode-wide probes) */
 	MT_NEWS_SHARE, /* another thread group shares an account; it needs probes of its own */
 };
@@ -273,9 +274,8 @@ struct mt_news {
 	__u32 acct;
 	__u32 scope;
 	__u64 acct_id;
-	__u32 site;
 	__u32 stopped;
-	__u64 usage_bytes;
+	__u32 pad;
 	struct mt_file_id file;
 	char comm[MT_COMM_LEN];
 };

@@ -118,11 +118,19 @@ struct memtrace_counter {
 
 enum memtrace_limit_scope { MEMTRACE_LIMIT_TREE, MEMTRACE_LIMIT_PROCESS };
 
+/* Live bytes passed the limit: once for each process, or for each tree, whichever the limit is of. */
+struct memtrace_crossing {
+	double at_s;
+	uint64_t process;     /* id of the crosser */
+	uint64_t site;	      /* id of the site that crossed; 0 unknown */
+	uint64_t usage_bytes; /* live bytes right after the crossing allocation */
+};
+
 struct memtrace_limit {
 	uint64_t bytes; /* 0: no limit */
 	enum memtrace_limit_scope scope;
 	bool exceeded;	      /* of anything in the session, ever */
-	double exceeded_at_s; /* first crossing */
+	double exceeded_at_s; /* first crossing, as the next three */
 	uint64_t process;     /* id of the crosser */
 	uint64_t site;	      /* id of the site that crossed; 0 unknown */
 	uint64_t usage_bytes; /* live bytes right after the crossing allocation */
@@ -143,6 +151,8 @@ struct memtrace_snapshot {
 	double min_age_s; /* what aged_* was computed with */
 
 	struct memtrace_limit limit;
+	struct memtrace_crossing *crossings; /* first one first */
+	size_t crossing_cnt;
 	struct memtrace_totals totals;
 	struct memtrace_process *processes;
 	size_t process_cnt;
@@ -228,6 +238,9 @@ MEMTRACE_API int memtrace_poll(struct memtrace *session, int timeout_ms);
 
 /* True once any limit was crossed; cheap. A snapshot has the details. */
 MEMTRACE_API bool memtrace_limit_exceeded(const struct memtrace *session);
+
+/* How many crossings were heard of so far; as cheap. It may lag behind what a snapshot has. */
+MEMTRACE_API uint64_t memtrace_limit_crossings(const struct memtrace *session);
 
 /* An fd that is readable when memtrace_poll has work; owned by the session. */
 MEMTRACE_API int memtrace_fd(const struct memtrace *session);

@@ -36,23 +36,26 @@ static enum pressure_level level_of(uint64_t permille)
 	return level;
 }
 
+static uint64_t beyond(uint64_t bytes, uint64_t limit_bytes)
+{
+	return bytes > limit_bytes ? bytes - limit_bytes : 0;
+}
+
 struct pressure pressure_of(const struct memtrace_limit *limit)
 {
-	struct pressure p = { PRESSURE_NO_LIMIT, PRESSURE_NO_LIMIT, 0, 0, 0, 0 };
-	uint64_t peak_bytes = limit->peak_bytes;
+	struct pressure p = { .now = PRESSURE_NO_LIMIT, .peak = PRESSURE_NO_LIMIT };
 
 	if (!limit->bytes)
 		return p;
 	/* a snapshot of a running target is not taken in one instant */
-	if (peak_bytes < limit->now_bytes)
-		peak_bytes = limit->now_bytes;
+	p.peak_bytes = limit->peak_bytes > limit->now_bytes ? limit->peak_bytes : limit->now_bytes;
 	p.used_permille = permille_of(limit->now_bytes, limit->bytes);
-	p.peak_permille = permille_of(peak_bytes, limit->bytes);
+	p.peak_permille = permille_of(p.peak_bytes, limit->bytes);
 	p.now = level_of(p.used_permille);
 	p.peak = limit->exceeded ? PRESSURE_FULL : level_of(p.peak_permille);
-	if (limit->now_bytes <= limit->bytes)
-		p.headroom_bytes = limit->bytes - limit->now_bytes;
-	else
-		p.over_bytes = limit->now_bytes - limit->bytes;
+	p.headroom_bytes = beyond(limit->bytes, limit->now_bytes);
+	p.over_bytes = beyond(limit->now_bytes, limit->bytes);
+	p.peak_headroom_bytes = beyond(limit->bytes, p.peak_bytes);
+	p.peak_over_bytes = beyond(p.peak_bytes, limit->bytes);
 	return p;
 }

@@ -26,6 +26,9 @@ struct pressure {
 	uint64_t peak_permille;
 	uint64_t headroom_bytes; /* what may still be allocated; 0 when nothing */
 	uint64_t over_bytes;	 /* live bytes beyond the limit now */
+	uint64_t peak_bytes;
+	uint64_t peak_headroom_bytes; /* as above, when live bytes were at their peak */
+	uint64_t peak_over_bytes;
 };
 
 struct pressure pressure_of(const struct memtrace_limit *limit);

@@ -191,13 +191,7 @@ static void signal_tree(struct memtrace *s, const struct mt_news *news)
 
 static void on_limit(struct memtrace *s, const struct mt_news *news)
 {
-	if (!s->exceeded) {
-		s->exceeded = true;
-		s->exceeded_ns = news->time_ns;
-		s->exceeded_acct_id = news->acct_id;
-		s->exceeded_usage = news->usage_bytes;
-		s->exceeded_site = news->site;
-	}
+	s->crossings_heard++;
 	if (s->options.on_limit != MEMTRACE_LIMIT_REPORT && !s->tables.control->limit_per_process)
 		signal_tree(s, news);
 }

@@ -193,12 +193,12 @@ static void fill(const struct tables *t, uint32_t site_end, struct account_recor
 int gather_accounts(const struct tables *t, const bool *slots, const struct gather_options *options,
 		    struct account_record **out)
 {
-	uint32_t site_end = tables_site_end(t), *record_of = calloc(t->acct_cnt, sizeof(*record_of));
-	struct ages *ages = calloc(site_end, sizeof(*ages));
+	uint32_t site_end, *record_of = calloc(t->acct_cnt, sizeof(*record_of));
 	struct account_record *records = NULL;
+	struct ages *ages = NULL;
 	int cnt = 0, err = -ENOMEM;
 
-	if (!record_of || !ages)
+	if (!record_of)
 		goto out;
 	for (uint32_t slot = 1; slot < t->acct_cnt; slot++)
 		if (slots[slot])
@@ -213,7 +213,10 @@ int gather_accounts(const struct tables *t, const bool *slots, const struct gath
 		records[record_of[slot] - 1].slot = slot;
 		records[record_of[slot] - 1].taken_ns = options->now_ns;
 	}
-	err = make_room(t, site_end, records, cnt, record_of);
+	/* after the accounts: the site where one crossed its limit is among these */
+	site_end = tables_site_end(t);
+	ages = calloc(site_end, sizeof(*ages));
+	err = ages ? make_room(t, site_end, records, cnt, record_of) : -ENOMEM;
 	if (err)
 		goto out;
 	struct block_pass pass = { t, slots, options, ages, site_end };

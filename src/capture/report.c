@@ -175,6 +175,20 @@ static void add_to_totals(struct memtrace_totals *t, const struct memtrace_proce
 	t->live_bytes += p->live_bytes;
 }
 
+/* Of an account or a scope; usage is set last there, and 0 as long as there is no crossing. */
+static int add_crossing(const struct memtrace *s, struct memtrace_snapshot *snap, uint64_t ns,
+			uint64_t acct_id, uint32_t site, uint64_t usage_bytes)
+{
+	struct memtrace_crossing crossing = {
+		.at_s = since_ready(s, ns),
+		.process = acct_id,
+		.site = site ? site_id(acct_id, site) : 0,
+		.usage_bytes = usage_bytes,
+	};
+
+	return !usage_bytes || snapshot_add_crossing(snap, crossing) ? 0 : -ENOMEM;
+}
+
 static int add_account(struct memtrace *s, struct memtrace_snapshot *snap,
 		       const struct account_record *r, struct space *space, const char *exe)
 {
@@ -184,6 +198,9 @@ static int add_account(struct memtrace *s, struct memtrace_snapshot *snap,
 	for (uint32_t i = 0; i < r->site_cnt; i++)
 		at_peak += r->sites[i].bytes_at_peak;
 	err = add_process(s, snap, r, exe, at_peak);
+	if (!err && s->tables.control->limit_per_process)
+		err = add_crossing(s, snap, r->acct.exceeded_ns, r->acct.id, r->acct.exceeded_site,
+				   r->acct.exceeded_usage);
 	for (uint32_t i = 0; i < r->site_cnt && !err; i++)
 		err = add_site(s, snap, r, &r->sites[i], space);
 	return err;
@@ -312,7 +329,7 @@ static int add_counters(struct memtrace *s, struct memtrace_snapshot *snap)
 	return 0;
 }
 
-static void take_limit(const struct memtrace *s, struct memtrace_snapshot *snap)
+static int take_limit(const struct memtrace *s, struct memtrace_snapshot *snap)
 {
 	struct memtrace_limit *limit = &snap->limit;
 	uint32_t first = s->target == TARGET_PIDS && s->root_cnt > 1 ? 1 : 0, last = first;
@@ -341,13 +358,15 @@ static void take_limit(const struct memtrace *s, struct memtrace_snapshot *snap)
 				limit->peak_bytes = scope->peak_bytes;
 		}
 	}
-	limit->exceeded = s->exceeded;
-	if (!s->exceeded)
-		return;
-	limit->exceeded_at_s = since_ready(s, s->exceeded_ns);
-	limit->process = s->exceeded_acct_id;
-	limit->site = s->exceeded_site ? site_id(s->exceeded_acct_id, s->exceeded_site) : 0;
-	limit->usage_bytes = s->exceeded_usage;
+	for (uint32_t i = 0; i <= s->root_cnt && i < MT_SCOPES; i++) {
+		const struct mt_scope *scope = &s->tables.scopes[i];
+
+		if (scope->exceeded_acct_id &&
+		    add_crossing(s, snap, scope->exceeded_ns, scope->exceeded_acct_id,
+				 scope->exceeded_site, scope->exceeded_usage))
+			return -ENOMEM;
+	}
+	return 0;
 }
 
 static void take_rates(struct memtrace *s, struct memtrace_snapshot *snap, uint64_t now)
@@ -418,12 +437,13 @@ int report_take(struct memtrace *s, struct memtrace_snapshot **out)
 	err = add_processes(s, snap, now);
 	if (!err)
 		err = add_counters(s, snap);
+	if (!err)
+		err = take_limit(s, snap);
 	if (err) {
 		memtrace_snapshot_free(snap);
 		return err;
 	}
 	take_totals(s, snap);
-	take_limit(s, snap);
 	take_rates(s, snap, now);
 	snap->final = s->detached || !follow_running(s);
 	snap->tracer_bytes = s->tables.bytes + records_bytes(s->records);

@@ -300,13 +300,22 @@ int memtrace_attach_cgroup(struct memtrace *s, const char *path)
 	return err;
 }
 
+/* The command line, or as much of it as a header needs: then it ends in "...", with no character
+ * halved before. */
 static int command_text(struct memtrace *s, char *const *argv)
 {
+	static const char more[] = "...";
 	char text[256] = "";
 	size_t len = 0;
 
-	for (int i = 0; argv[i] && len < sizeof(text) - 1; i++)
+	for (int i = 0; argv[i] && len < sizeof(text); i++)
 		len += snprintf(text + len, sizeof(text) - len, "%s%s", i ? " " : "", argv[i]);
+	if (len >= sizeof(text)) {
+		len = sizeof(text) - sizeof(more);
+		while (len && (text[len] & 0xc0) == 0x80) /* within a character of UTF-8 */
+			len--;
+		strcpy(text + len, more);
+	}
 	return set_target(s, TARGET_COMMAND, text);
 }
 
@@ -386,22 +395,6 @@ static int running_count(struct memtrace *s)
 	return cnt;
 }
 
-static void check_limits_seen(struct memtrace *s)
-{
-	/* the news of a crossing can be dropped; the table cannot */
-	for (uint32_t i = 0; i <= s->root_cnt && i < MT_SCOPES && !s->exceeded; i++) {
-		const struct mt_scope *scope = &s->tables.scopes[i];
-
-		if (!scope->exceeded_ns || !scope->exceeded_acct_id)
-			continue;
-		s->exceeded = true;
-		s->exceeded_ns = scope->exceeded_ns;
-		s->exceeded_acct_id = scope->exceeded_acct_id;
-		s->exceeded_usage = scope->exceeded_usage;
-		s->exceeded_site = scope->exceeded_site;
-	}
-}
-
 int memtrace_poll(struct memtrace *s, int timeout_ms)
 {
 	struct epoll_event events[4];
@@ -415,7 +408,6 @@ int memtrace_poll(struct memtrace *s, int timeout_ms)
 	targets_serve_gate(s);
 	ring_buffer__consume(s->news);
 	follow_drain_maps(s, true);
-	check_limits_seen(s);
 	got = follow_harvest(s);
 	if (err)
 		return err;
@@ -429,9 +421,20 @@ int memtrace_fd(const struct memtrace *s)
 	return s->epoll_fd;
 }
 
+uint64_t memtrace_limit_crossings(const struct memtrace *s)
+{
+	uint64_t cnt = 0;
+
+	/* The news of a crossing can be dropped; the table cannot. Those of single processes are in
+	 * accounts, too many to look through each time: the next snapshot has them. */
+	for (uint32_t i = 0; s->loaded && i <= s->root_cnt && i < MT_SCOPES; i++)
+		cnt += s->tables.scopes[i].exceeded_acct_id != 0;
+	return cnt > s->crossings_heard ? cnt : s->crossings_heard;
+}
+
 bool memtrace_limit_exceeded(const struct memtrace *s)
 {
-	return s->exceeded;
+	return memtrace_limit_crossings(s) > 0;
 }
 
 int memtrace_command_status(struct memtrace *s, int *wait_status)
@@ -461,7 +464,6 @@ int memtrace_snapshot_take(struct memtrace *s, struct memtrace_snapshot **snapsh
 
 	ring_buffer__consume(s->news);
 	follow_drain_maps(s, false);
-	check_limits_seen(s);
 	err = follow_harvest(s);
 	if (!err)
 		err = report_take(s, snapshot);

@@ -94,10 +94,7 @@ struct memtrace {
 	uint64_t ready_ns, previous_ns;
 	uint64_t previous_allocs, previous_frees, previous_bytes;
 	uint64_t detached_ns;
-	/* first crossing of a limit */
-	bool exceeded;
-	uint64_t exceeded_ns, exceeded_acct_id, exceeded_usage;
-	uint32_t exceeded_site;
+	uint64_t crossings_heard; /* of limits, by news; the tables have all */
 };
 
 uint64_t session_now_ns(void);

@@ -15,6 +15,7 @@
 #include "analyze/analysis.h"
 #include "base/strbuf.h"
 #include "cli/tree.h"
+#include "model/snapshot.h"
 #include "output/json.h"
 #include "output/text.h"
 
@@ -232,11 +233,11 @@ int report_write(struct report *report, const struct memtrace_snapshot *snapshot
 
 /* What --on-limit did, and what can be done now. */
 static void put_consequence(const struct report *report, const struct memtrace_snapshot *snapshot,
-			    struct strbuf *text)
+			    const struct memtrace_crossing *crossing, struct strbuf *text)
 {
 	enum cli_on_limit on_limit = (enum cli_on_limit)report->options->on_limit;
 	struct strbuf pids = STRBUF_INIT;
-	unsigned int cnt = tree_put_stopped(snapshot, &pids);
+	unsigned int cnt = tree_put_stopped(snapshot, crossing, &pids);
 	int crosser = atoi(strbuf_text(&pids));
 
 	if (cnt && on_limit == CLI_LIMIT_STOP)
@@ -250,7 +251,8 @@ static void put_consequence(const struct report *report, const struct memtrace_s
 	strbuf_fini(&pids);
 }
 
-void report_crossing(const struct report *report, const struct memtrace_snapshot *snapshot)
+void report_crossing(const struct report *report, const struct memtrace_snapshot *snapshot,
+		     const struct memtrace_crossing *crossing)
 {
 	struct text_options options = text_options(report, STDERR_FILENO);
 	struct strbuf text = STRBUF_INIT;
@@ -258,9 +260,23 @@ void report_crossing(const struct report *report, const struct memtrace_snapshot
 	/* The first line has everything but the stack, and stays one line for who greps. */
 	options.width = 0;
 	strbuf_puts(&text, "memtrace: ");
-	if (!text_limit_news(snapshot, &options, &text)) {
-		put_consequence(report, snapshot, &text);
+	if (!text_limit_news(snapshot, crossing, &options, &text)) {
+		put_consequence(report, snapshot, crossing, &text);
 		strbuf_write(&text, STDERR_FILENO);
 	}
+	strbuf_fini(&text);
+}
+
+void report_losses(const struct report *report, const struct memtrace_snapshot *snapshot)
+{
+	struct text_options options = text_options(report, STDERR_FILENO);
+	struct strbuf text = STRBUF_INIT;
+
+	if (report->text_fd >= 0 || !snapshot_losses(snapshot))
+		return;
+	options.width = 0;
+	strbuf_puts(&text, "memtrace: ");
+	if (!text_losses_news(snapshot, &options, &text))
+		strbuf_write(&text, STDERR_FILENO);
 	strbuf_fini(&text);
 }

@@ -34,8 +34,12 @@ void report_fini(struct report *report);
 int report_write(struct report *report, const struct memtrace_snapshot *snapshot,
 		 struct message *why);
 
-/* Says on stderr, at once and even when quiet, that a limit was crossed (snapshot->limit.exceeded):
- * by whom, where, and what was done about it. */
-void report_crossing(const struct report *report, const struct memtrace_snapshot *snapshot);
+/* Says on stderr, at once and even when quiet, that a limit was crossed: by whom, where, and what was
+ * done about it. The crossing is one of the snapshot's. */
+void report_crossing(const struct report *report, const struct memtrace_snapshot *snapshot,
+		     const struct memtrace_crossing *crossing);
+
+/* Says on stderr, as one line, what was lost where no text report says it (quiet). */
+void report_losses(const struct report *report, const struct memtrace_snapshot *snapshot);
 
 #endif

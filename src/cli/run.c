@@ -19,6 +19,7 @@
 
 #include "base/strbuf.h"
 #include "base/units.h"
+#include "cli/crossings.h"
 #include "cli/gates.h"
 #include "cli/report.h"
 #include "cli/say.h"
@@ -49,7 +50,8 @@ struct run {
 	double ready_at, next_report, ends_at, command_ended_at;
 	bool wait_said;
 
-	bool crossing_said;
+	struct crossings crossings;
+	uint64_t crossings_heard; /* when last looked */
 
 	uint64_t reported_allocs, reported_frees, reported_bytes;
 	double reported_at; /* snapshot time */
@@ -201,6 +203,7 @@ static int report_live(struct run *run)
 	err = memtrace_snapshot_take(run->session, &snapshot);
 	if (err)
 		return session_failed(run, err);
+	crossings_say(&run->crossings, &run->report, snapshot);
 	set_rates(run, snapshot);
 	err = report_write(&run->report, snapshot, &why);
 	memtrace_snapshot_free(snapshot);
@@ -212,26 +215,20 @@ static int report_live(struct run *run)
 	return 0;
 }
 
-static void say_crossing(struct run *run, const struct memtrace_snapshot *snapshot)
-{
-	if (run->crossing_said || !snapshot->limit.exceeded)
-		return;
-	run->crossing_said = true;
-	report_crossing(&run->report, snapshot);
-}
-
 /* Tells a crossing as soon as the session has seen it; the snapshot has its stack. */
-static int look_for_crossing(struct run *run)
+static int look_for_crossings(struct run *run)
 {
+	uint64_t heard = memtrace_limit_crossings(run->session);
 	struct memtrace_snapshot *snapshot;
 	int err;
 
-	if (run->crossing_said || !memtrace_limit_exceeded(run->session))
+	if (run->crossings_heard == heard)
 		return 0;
+	run->crossings_heard = heard;
 	err = memtrace_snapshot_take(run->session, &snapshot);
 	if (err)
 		return session_failed(run, err);
-	say_crossing(run, snapshot);
+	crossings_say(&run->crossings, &run->report, snapshot);
 	memtrace_snapshot_free(snapshot);
 	return 0;
 }
@@ -344,7 +341,7 @@ static int step(struct run *run)
 		return 0;
 	if (running < 0)
 		return session_failed(run, running);
-	err = look_for_crossing(run);
+	err = look_for_crossings(run);
 	if (err)
 		return err;
 	watch_stragglers(run, running);
@@ -385,8 +382,7 @@ static void say_what_is_left(struct run *run, const struct memtrace_snapshot *sn
 
 	if (run->ending == TARGETS_ENDED)
 		return;
-	if (snapshot->limit.exceeded && run->options->on_limit == CLI_LIMIT_STOP &&
-	    tree_put_stopped(snapshot, &pids))
+	if (run->options->on_limit == CLI_LIMIT_STOP && tree_put_all_stopped(snapshot, &pids))
 		say("detached; who crossed the limit may still be stopped (continue: kill -CONT %s)",
 		    strbuf_text(&pids));
 	else if (command_runs(run))
@@ -444,12 +440,13 @@ static int finish(struct run *run)
 		session_failed(run, err);
 		return EXIT_FAILED;
 	}
-	say_crossing(run, snapshot);
+	crossings_say(&run->crossings, &run->report, snapshot);
 	say_what_is_left(run, snapshot);
 	set_rates(run, snapshot);
 	err = report_write(&run->report, snapshot, &why);
 	if (err && run->ending != BROKEN)
 		failed(run, err, &why);
+	report_losses(&run->report, snapshot);
 	status = judge(run, snapshot, status_of(run));
 	memtrace_snapshot_free(snapshot);
 	return run->failed ? EXIT_FAILED : status;
@@ -474,5 +471,6 @@ int run(const struct cli_options *options)
 	memtrace_close(run.session);
 	report_fini(&run.report);
 	signals_close();
+	crossings_fini(&run.crossings);
 	return status;
 }

@@ -28,17 +28,17 @@ static pid_t root_of(const struct memtrace_snapshot *snapshot,
 	return process->pid;
 }
 
-unsigned int tree_put_stopped(const struct memtrace_snapshot *snapshot, struct strbuf *out)
+unsigned int tree_put_stopped(const struct memtrace_snapshot *snapshot,
+			      const struct memtrace_crossing *crossing, struct strbuf *out)
 {
-	const struct memtrace_limit *limit = &snapshot->limit;
-	const struct memtrace_process *crosser = snapshot_find_process(snapshot, limit->process);
+	const struct memtrace_process *crosser = snapshot_find_process(snapshot, crossing->process);
 	unsigned int cnt = 1;
 	pid_t root;
 
 	if (!crosser)
 		return 0;
 	strbuf_printf(out, "%d", (int)crosser->pid);
-	if (limit->scope != MEMTRACE_LIMIT_TREE)
+	if (snapshot->limit.scope != MEMTRACE_LIMIT_TREE)
 		return cnt;
 	root = root_of(snapshot, crosser);
 	for (size_t i = 0; i < snapshot->process_cnt; i++) {
@@ -49,6 +49,23 @@ unsigned int tree_put_stopped(const struct memtrace_snapshot *snapshot, struct s
 			continue;
 		strbuf_printf(out, " %d", (int)other->pid);
 		cnt++;
+	}
+	return cnt;
+}
+
+unsigned int tree_put_all_stopped(const struct memtrace_snapshot *snapshot, struct strbuf *out)
+{
+	unsigned int cnt = 0;
+
+	for (size_t i = 0; i < snapshot->crossing_cnt; i++) {
+		const struct memtrace_crossing *crossing = &snapshot->crossings[i];
+		const struct memtrace_process *crosser =
+			snapshot_find_process(snapshot, crossing->process);
+
+		if (!crosser || crosser->ended_by != MEMTRACE_RUNNING)
+			continue;
+		strbuf_puts(out, cnt ? " " : "");
+		cnt += tree_put_stopped(snapshot, crossing, out);
 	}
 	return cnt;
 }

@@ -11,6 +11,10 @@
  * crossed the limit and, where the limit is a tree's, the rest of its tree that has not ended. Adds
  * nothing when the crosser is not known. Returns how many.
  */
-unsigned int tree_put_stopped(const struct memtrace_snapshot *snapshot, struct strbuf *out);
+unsigned int tree_put_stopped(const struct memtrace_snapshot *snapshot,
+			      const struct memtrace_crossing *crossing, struct strbuf *out);
+
+/* Of all crossings whose crosser has not ended. Returns how many. */
+unsigned int tree_put_all_stopped(const struct memtrace_snapshot *snapshot, struct strbuf *out);
 
 #endif

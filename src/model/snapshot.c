@@ -15,6 +15,7 @@ struct snapshot_store {
 	struct arena arena;
 	size_t process_cap;
 	size_t site_cap;
+	size_t crossing_cap;
 	size_t counter_cap[SNAPSHOT_STACK_QUALITY + 1];
 	const char **interned; /* open addressing, at most half full */
 	size_t interned_cnt;
@@ -237,6 +238,29 @@ struct memtrace_counter *snapshot_add_counter(struct memtrace_snapshot *snapshot
 	counter = &(*list)[(*cnt)++];
 	*counter = (struct memtrace_counter){ own_name, own_text, value };
 	return counter;
+}
+
+struct memtrace_crossing *snapshot_add_crossing(struct memtrace_snapshot *snapshot,
+						struct memtrace_crossing crossing)
+{
+	struct snapshot_store *store = store_of(snapshot);
+	struct memtrace_limit *limit = &snapshot->limit;
+	void *rows = snapshot->crossings;
+	size_t at = snapshot->crossing_cnt;
+
+	if (rows_reserve_one(&store->arena, &rows, at, &store->crossing_cap, sizeof(crossing)))
+		return NULL;
+	snapshot->crossings = rows;
+	snapshot->crossing_cnt++;
+	for (; at && snapshot->crossings[at - 1].at_s > crossing.at_s; at--)
+		snapshot->crossings[at] = snapshot->crossings[at - 1];
+	snapshot->crossings[at] = crossing;
+	limit->exceeded = true;
+	limit->exceeded_at_s = snapshot->crossings[0].at_s;
+	limit->process = snapshot->crossings[0].process;
+	limit->site = snapshot->crossings[0].site;
+	limit->usage_bytes = snapshot->crossings[0].usage_bytes;
+	return &snapshot->crossings[at];
 }
 
 /* ---- questions ------------------------------------------------------------------------------- */

@@ -45,6 +45,10 @@ struct memtrace_counter *snapshot_add_counter(struct memtrace_snapshot *snapshot
 					      enum snapshot_counters kind, const char *name,
 					      const char *text, uint64_t value);
 
+/* A copy of the crossing, in its place by time; the first of all is the limit's too. */
+struct memtrace_crossing *snapshot_add_crossing(struct memtrace_snapshot *snapshot,
+						struct memtrace_crossing crossing);
+
 /* By id; NULL when there is none. Quick when rows were added in the order of their ids. */
 const struct memtrace_process *snapshot_find_process(const struct memtrace_snapshot *snapshot,
 						     uint64_t id);

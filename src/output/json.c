@@ -51,8 +51,19 @@ static void field_uint_if(struct json_writer *w, const char *key, bool known, ui
 		json_null(w);
 }
 
-static void write_limit(struct json_writer *w, const struct memtrace_limit *limit)
+static void write_crossing(struct json_writer *w, const struct memtrace_crossing *crossing)
 {
+	json_object_begin(w);
+	field_seconds(w, "at_s", crossing->at_s);
+	field_uint_if(w, "process", crossing->process, crossing->process);
+	field_uint_if(w, "site", crossing->site, crossing->site);
+	field_uint(w, "usage_bytes", crossing->usage_bytes);
+	json_object_end(w);
+}
+
+static void write_limit(struct json_writer *w, const struct memtrace_snapshot *snapshot)
+{
+	const struct memtrace_limit *limit = &snapshot->limit;
 	bool crossed = limit->exceeded;
 
 	json_key(w, "limit");
@@ -64,6 +75,11 @@ static void write_limit(struct json_writer *w, const struct memtrace_limit *limi
 	field_uint_if(w, "process", crossed && limit->process, limit->process);
 	field_uint_if(w, "site", crossed && limit->site, limit->site);
 	field_uint_if(w, "usage_bytes", crossed, limit->usage_bytes);
+	json_key(w, "crossings");
+	json_array_begin(w);
+	for (size_t i = 0; i < snapshot->crossing_cnt; i++)
+		write_crossing(w, &snapshot->crossings[i]);
+	json_array_end(w);
 	json_object_end(w);
 }
 
@@ -278,7 +294,7 @@ int json_report(const struct memtrace_snapshot *snapshot, const struct analysis 
 	json_init(&w, out);
 	json_object_begin(&w);
 	write_head(&w, snapshot);
-	write_limit(&w, &snapshot->limit);
+	write_limit(&w, snapshot);
 	write_totals(&w, &snapshot->totals);
 	write_rates(&w, &analysis->rates);
 	write_quality(&w, snapshot);

@@ -65,16 +65,16 @@ static void put_title(struct report *r)
 	page_paragraph(&r->page, TONE_STRONG, 0, 4);
 }
 
-static void put_losses_alarm(struct report *r)
+/* "3 accounting events missed: table_full 3", on the line; how_far says which figures that
+ * concerns. */
+static void put_losses_line(struct page *page, const struct memtrace_snapshot *s,
+			    const char *how_far)
 {
-	const struct memtrace_snapshot *s = r->snapshot;
-	struct strbuf *line = &r->page.line;
-	uint64_t losses = snapshot_losses(s);
+	struct strbuf *line = &page->line;
 	const char *separator = "";
 
-	if (!losses)
-		return;
-	strbuf_printf(line, "LOSSES: %s missed: ", units_counted(losses, "accounting event").text);
+	strbuf_printf(line, "LOSSES: %s missed: ",
+		      units_counted(snapshot_losses(s), "accounting event").text);
 	for (size_t i = 0; i < s->loss_cnt; i++) {
 		if (!s->losses[i].value)
 			continue;
@@ -82,8 +82,14 @@ static void put_losses_alarm(struct report *r)
 			      units_count(s->losses[i].value).text);
 		separator = ", ";
 	}
-	strbuf_puts(line, " - figures below are too low or too high by these");
-	page_paragraph(&r->page, TONE_ALARM, 0, 4);
+	strbuf_printf(line, " - figures %sare too low or too high by these", how_far);
+	page_paragraph(page, TONE_ALARM, 0, 4);
+}
+
+static void put_losses_alarm(struct report *r)
+{
+	if (snapshot_losses(r->snapshot))
+		put_losses_line(&r->page, r->snapshot, "below ");
 }
 
 static void put_process(struct report *r)
@@ -128,8 +134,10 @@ static void put_live(struct report *r)
 		else
 			strbuf_puts(line, "; heap from before it is unknown");
 	}
+	if (!ranking->running_cnt && ranking->row_cnt == 1)
+		strbuf_puts(line, ", at its end");
 	/* what ended processes left behind was never live at one time */
-	if (!ranking->running_cnt && ranking->row_cnt > 1)
+	else if (!ranking->running_cnt && ranking->row_cnt > 1)
 		strbuf_printf(line, ", the sum of what %s processes left at their ends",
 			      units_count(ranking->row_cnt).text);
 	page_item(&r->page, TONE_PLAIN, "live heap");
@@ -168,45 +176,79 @@ static struct units_text share_of_limit(uint64_t permille, uint64_t bytes)
 }
 
 /* What is alarming goes first. */
-static void put_pressure(struct report *r)
+static void put_pressure(struct report *r, enum pressure_level level)
+{
+	const struct memtrace_limit *limit = &r->snapshot->limit;
+	struct strbuf *line = &r->page.line;
+
+	if (r->snapshot->crossing_cnt > 1)
+		strbuf_printf(line, "EXCEEDED by %s %s, first at %s; ",
+			      units_count(r->snapshot->crossing_cnt).text,
+			      limit->scope == MEMTRACE_LIMIT_TREE ? "trees" : "processes",
+			      units_duration(limit->exceeded_at_s).text);
+	else if (limit->exceeded)
+		strbuf_printf(line, "EXCEEDED at %s; ", units_duration(limit->exceeded_at_s).text);
+	else if (level >= PRESSURE_HIGH)
+		strbuf_printf(line, "PRESSURE %u %% (%s); ", pressure_percent(level),
+			      pressure_name(level));
+}
+
+static void put_headroom(struct strbuf *line, uint64_t headroom_bytes, uint64_t over_bytes)
+{
+	if (over_bytes)
+		strbuf_printf(line, ", %s over", units_bytes(over_bytes).text);
+	else
+		strbuf_printf(line, ", headroom %s", units_bytes(headroom_bytes).text);
+}
+
+/* "5.0 MiB used (2.0 %), headroom 245.0 MiB; peak 92.0 %, PRESSURE 90 % (critical)" */
+static void put_usage_now(struct report *r, const char *by)
 {
 	const struct memtrace_limit *limit = &r->snapshot->limit;
 	const struct pressure *p = &r->analysis->pressure;
 	struct strbuf *line = &r->page.line;
 
-	if (limit->exceeded)
-		strbuf_printf(line, "EXCEEDED at %s; ", units_duration(limit->exceeded_at_s).text);
-	else if (p->now >= PRESSURE_HIGH)
-		strbuf_printf(line, "PRESSURE %u %% (%s); ", pressure_percent(p->now),
-			      pressure_name(p->now));
+	strbuf_printf(line, "%s used (%s)%s", units_bytes(limit->now_bytes).text,
+		      share_of_limit(p->used_permille, limit->now_bytes).text, by);
+	put_headroom(line, p->headroom_bytes, p->over_bytes);
+	strbuf_printf(line, "; peak %s", share_of_limit(p->peak_permille, limit->peak_bytes).text);
+	if (!limit->exceeded && p->peak > p->now && p->peak >= PRESSURE_HIGH)
+		strbuf_printf(line, ", PRESSURE %u %% (%s)", pressure_percent(p->peak),
+			      pressure_name(p->peak));
+}
+
+/* Of a target that has ended nothing is in use: what counts is how near it came. */
+static void put_usage_at_peak(struct report *r, const char *by)
+{
+	const struct pressure *p = &r->analysis->pressure;
+	struct strbuf *line = &r->page.line;
+
+	strbuf_printf(line, "%s used at the peak (%s)%s", units_bytes(p->peak_bytes).text,
+		      share_of_limit(p->peak_permille, p->peak_bytes).text, by);
+	put_headroom(line, p->peak_headroom_bytes, p->peak_over_bytes);
 }
 
 static void put_limit(struct report *r)
 {
 	const struct memtrace_limit *limit = &r->snapshot->limit;
+	const struct ranking *ranking = &r->analysis->ranking;
 	const struct pressure *p = &r->analysis->pressure;
+	bool ended = ranking->row_cnt && !ranking->running_cnt;
 	bool each = limit->scope == MEMTRACE_LIMIT_PROCESS;
-	struct strbuf *line = &r->page.line;
+	const char *by = each ? " by the largest" : "";
 
 	if (p->now == PRESSURE_NO_LIMIT) {
-		strbuf_puts(line, "none");
+		strbuf_puts(&r->page.line, "none");
 		page_item(&r->page, TONE_PLAIN, "limit");
 		return;
 	}
-	put_pressure(r);
-	strbuf_printf(line, "%s for %s: %s used (%s)%s", units_bytes(limit->bytes).text,
-		      each ? "each process" : "the process tree",
-		      units_bytes(limit->now_bytes).text,
-		      share_of_limit(p->used_permille, limit->now_bytes).text,
-		      each ? " by the largest" : "");
-	if (p->over_bytes)
-		strbuf_printf(line, ", %s over", units_bytes(p->over_bytes).text);
+	put_pressure(r, ended ? p->peak : p->now);
+	strbuf_printf(&r->page.line, "%s for %s: ", units_bytes(limit->bytes).text,
+		      each ? "each process" : "the process tree");
+	if (ended)
+		put_usage_at_peak(r, by);
 	else
-		strbuf_printf(line, ", headroom %s", units_bytes(p->headroom_bytes).text);
-	strbuf_printf(line, "; peak %s", share_of_limit(p->peak_permille, limit->peak_bytes).text);
-	if (!limit->exceeded && p->peak > p->now && p->peak >= PRESSURE_HIGH)
-		strbuf_printf(line, ", PRESSURE %u %% (%s)", pressure_percent(p->peak),
-			      pressure_name(p->peak));
+		put_usage_now(r, by);
 	page_item(&r->page, pressure_tone(p->peak > p->now ? p->peak : p->now), "limit");
 }
 
@@ -228,22 +270,38 @@ static void put_rates(struct report *r)
 }
 
 static void put_crossing(struct page *page, const struct memtrace_snapshot *s,
+			 const struct memtrace_crossing *crossing,
 			 const struct text_options *options)
 {
-	const struct memtrace_limit *limit = &s->limit;
-	const struct memtrace_process *process = snapshot_find_process(s, limit->process);
+	const struct memtrace_process *process = snapshot_find_process(s, crossing->process);
 
-	strbuf_printf(&page->line, "LIMIT EXCEEDED at %s",
-		      units_duration(limit->exceeded_at_s).text);
+	strbuf_printf(&page->line, "LIMIT EXCEEDED at %s", units_duration(crossing->at_s).text);
 	if (process) {
 		strbuf_puts(&page->line, " by ");
 		process_put_name(page, process);
 	}
-	strbuf_printf(&page->line,
-		      ": %s after the allocation at:", units_bytes_exact(limit->usage_bytes).text);
+	strbuf_printf(&page->line, ": %s after the allocation at:",
+		      units_bytes_exact(crossing->usage_bytes).text);
 	page_paragraph(page, TONE_ALARM, 0, 4);
-	stack_text(page, s, limit->site ? snapshot_find_site(s, limit->site) : NULL, 4,
+	stack_text(page, s, crossing->site ? snapshot_find_site(s, crossing->site) : NULL, 4,
 		   options->frames);
+}
+
+static void put_crossings(struct report *r)
+{
+	const struct memtrace_snapshot *s = r->snapshot;
+	size_t top = r->options.top;
+	size_t shown = top && top < s->crossing_cnt ? top : s->crossing_cnt;
+
+	if (shown)
+		page_gap(&r->page);
+	for (size_t i = 0; i < shown; i++)
+		put_crossing(&r->page, s, &s->crossings[i], &r->options);
+	if (shown < s->crossing_cnt) {
+		strbuf_printf(&r->page.line, "... and %s more exceeded it (--top N shows more)",
+			      units_count(s->crossing_cnt - shown).text);
+		page_paragraph(&r->page, TONE_DIM, 0, 4);
+	}
 }
 
 /* ---- leaks ----------------------------------------------------------------------------------- */
@@ -465,10 +523,7 @@ int text_report(const struct memtrace_snapshot *snapshot, const struct analysis 
 	put_peak(&r);
 	put_limit(&r);
 	put_rates(&r);
-	if (snapshot->limit.exceeded) {
-		page_gap(&r.page);
-		put_crossing(&r.page, snapshot, &r.options);
-	}
+	put_crossings(&r);
 	put_leaks(&r);
 	if (analysis->ranking.row_cnt > 1) {
 		page_gap(&r.page);
@@ -481,14 +536,26 @@ int text_report(const struct memtrace_snapshot *snapshot, const struct analysis 
 	return strbuf_error(out);
 }
 
-int text_limit_news(const struct memtrace_snapshot *snapshot, const struct text_options *options,
+int text_limit_news(const struct memtrace_snapshot *snapshot,
+		    const struct memtrace_crossing *crossing, const struct text_options *options,
 		    struct strbuf *out)
 {
 	struct report r;
 
 	report_init(&r, snapshot, NULL, options, out);
-	if (snapshot->limit.exceeded)
-		put_crossing(&r.page, snapshot, &r.options);
+	put_crossing(&r.page, snapshot, crossing, &r.options);
+	page_fini(&r.page);
+	return strbuf_error(out);
+}
+
+int text_losses_news(const struct memtrace_snapshot *snapshot, const struct text_options *options,
+		     struct strbuf *out)
+{
+	struct report r;
+
+	report_init(&r, snapshot, NULL, options, out);
+	if (snapshot_losses(snapshot))
+		put_losses_line(&r.page, snapshot, "");
 	page_fini(&r.page);
 	return strbuf_error(out);
 }

@@ -19,7 +19,7 @@
 struct text_options {
 	unsigned int width; /* columns to wrap at; 0: no wrapping */
 	bool color;
-	size_t top;	     /* leaks, and processes, to show; 0: all */
+	size_t top;	     /* leaks, processes, and crossings of the limit, to show; 0: all */
 	unsigned int frames; /* lines of one stack; 0: 20 */
 };
 
@@ -27,8 +27,15 @@ struct text_options {
 int text_report(const struct memtrace_snapshot *snapshot, const struct analysis *analysis,
 		const struct text_options *options, struct strbuf *out);
 
-/* The news that the limit was crossed, as soon as it is known: one paragraph and the stack. */
-int text_limit_news(const struct memtrace_snapshot *snapshot, const struct text_options *options,
+/* The news that the limit was crossed, as soon as it is known: one paragraph and the stack. The
+ * crossing is one of the snapshot's. */
+int text_limit_news(const struct memtrace_snapshot *snapshot,
+		    const struct memtrace_crossing *crossing, const struct text_options *options,
 		    struct strbuf *out);
+
+/* What the report opens with when there were losses, for who does not see the report: one
+ * paragraph; nothing without losses. */
+int text_losses_news(const struct memtrace_snapshot *snapshot, const struct text_options *options,
+		     struct strbuf *out);
 
 #endif

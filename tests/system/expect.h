@@ -22,6 +22,10 @@ void expect_consistent(const json_t *report);
 /* Every figure of the row is the truth's, with what the C library allocated beside it. */
 void expect_row(const json_t *row, const json_t *truth, enum way way, const char *const *env);
 
+/* What a preloaded allocator, and the libraries it needs, allocate in a program that does nothing:
+ * by a library that counts the calls in between. */
+struct usage preloaded_usage(const char *library);
+
 /* Consistent; every line of truth has its row, and (launched) every row its line. */
 void expect_exact(const struct trace *trace);
 

@@ -126,7 +126,16 @@ void file_write(const char *path, const char *text)
 
 const char *target_path(const char *name)
 {
-	return text_of("%s/%s", TARGETS_DIR, name);
+	return name[0] == '/' ? name : text_of("%s/%s", TARGETS_DIR, name);
+}
+
+const char *target_renamed(const char *target, const char *name)
+{
+	const char *path = stage_path(name);
+
+	if (run(&(struct start){ .argv = LIST("cp", target_path(target), path) }, NULL))
+		fatal("cannot copy %s", target);
+	return path;
 }
 
 const char *memtrace_path(void)
@@ -152,6 +161,24 @@ const char *find_program(const char *name)
 			return NULL;
 		from += len + 1;
 	}
+}
+
+#ifdef __aarch64__
+#define MULTIARCH "aarch64-linux-gnu"
+#else
+#define MULTIARCH "x86_64-linux-gnu"
+#endif
+
+const char *need_library(const char *name)
+{
+	for (int version = 1; version < 10; version++) {
+		const char *path = text_of("/usr/lib/%s/%s.so.%d", MULTIARCH, name, version);
+
+		if (!access(path, R_OK))
+			return path;
+	}
+	skip("%s is not installed", name);
+	return NULL;
 }
 
 /* ---- processes --------------------------------------------------------------------------------

@@ -60,12 +60,18 @@ const char *text_of(const char *format, ...) __attribute__((format(printf, 1, 2)
 const char *file_text(const char *path);
 void file_write(const char *path, const char *text);
 
-/* Absolute path of a target, or of memtrace. */
+/* Absolute path of a target (a path stays one), or of memtrace. */
 const char *target_path(const char *name);
 const char *memtrace_path(void);
 
+/* Path of a copy of the target, under a name that nobody else has. */
+const char *target_renamed(const char *target, const char *name);
+
 /* Where a program is in PATH, or NULL. */
 const char *find_program(const char *name);
+
+/* Where a library of Debian is, whatever its version: "libjemalloc". Skips the test without it. */
+const char *need_library(const char *name);
 
 /* ---- processes --------------------------------------------------------------------------------
  */

@@ -53,6 +53,26 @@ Test(output, json_can_own_stdout_and_the_text_goes_to_stderr)
 	expect_stderr_has(memtrace, "lose_large");
 }
 
+Test(output, a_command_line_too_long_for_the_header_says_that_there_is_more)
+{
+	struct child *memtrace;
+	const char *word = "", *target;
+
+	for (int i = 0; i < 200; i++)
+		word = text_of("%s\xc3\xa4", word);
+	/* one byte apart: one of them would be cut within the character */
+	for (int i = 0; i < 2; i++) {
+		run(&(struct start){ .argv = LIST(memtrace_path(), "--json", "-", "--", "true",
+						  text_of("%.*s%s", i, "x", word), "unseen") },
+		    &memtrace);
+		expect_exit(memtrace, 0);
+		target = json_string_value(member(parse(file_text(memtrace->out)), "target"));
+		cr_assert_not_null(target);
+		cr_expect(!strncmp(target, "true ", 5), "%s", target);
+		cr_expect_str_eq(target + strlen(target) - 5, "\xc3\xa4...");
+	}
+}
+
 Test(output, quiet_writes_no_report)
 {
 	struct child *memtrace;
@@ -241,39 +261,15 @@ Test(selection, all_processes_are_traced_and_ours_are_exact)
 	expect_truth_of(report, targets[1].child->pid, stage_path("truth1"));
 }
 
-/* A target under a name that nobody else has. */
-static const char *renamed(const char *target, const char *name)
-{
-	const char *path = stage_path(name);
-
-	if (run(&(struct start){ .argv = LIST("cp", target_path(target), path) }, NULL))
-		fatal("cannot copy %s", target);
-	return path;
-}
-
-/* A renamed target, which waits. */
-static void start_renamed(struct target *target, const char *path, const char *truth)
-{
-	target_prepare(target);
-	target->child = child_start(&(struct start){
-		.argv = LIST(path),
-		.env = LIST(target->env[0], target->env[1], target->env[2], target->env[3],
-			    text_of("MT_TRUTH=%s", truth)),
-		.fds = target->fds,
-	});
-	target_started(target);
-	cr_assert(pipe_wait(target->ready.in));
-}
-
 Test(selection, by_name_takes_those_that_run_and_those_that_come)
 {
-	const char *name = text_of("mtn%d", (int)getpid()), *path = renamed("mix", name);
+	const char *name = text_of("mtn%d", (int)getpid()), *path = target_renamed("mix", name);
 	struct pipe_pair out = pipe_new();
 	struct target running, later, other;
 	struct tracer tracer;
 	json_t *report;
 
-	start_renamed(&running, path, stage_path("truth0"));
+	target_start(&running, LIST(path), LIST(text_of("MT_TRUTH=%s", stage_path("truth0"))));
 	target_start(&other, LIST("leaky"), NULL);
 	tracer_start(&tracer,
 		     &(struct tracer_start){
@@ -282,7 +278,7 @@ Test(selection, by_name_takes_those_that_run_and_those_that_come)
 		     });
 	pipe_close(&out.out);
 	tracer_wait_ready(&tracer);
-	start_renamed(&later, path, stage_path("truth1"));
+	target_start(&later, LIST(path), LIST(text_of("MT_TRUTH=%s", stage_path("truth1"))));
 	report_wait_row(out.in, later.child->pid, "pid");
 	target_go(&running);
 	target_go(&later);

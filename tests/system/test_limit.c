@@ -193,6 +193,72 @@ Test(limit, kills_the_whole_tree)
 	cr_expect_eq(figure(report, "limit.usage_bytes"), 26 * MIB);
 }
 
+/* Two targets one after the other, each over 20 MiB of its own; both live on meanwhile. */
+static void expect_both_told(const char *const *options, struct target *targets, bool tree)
+{
+	struct pipe_pair err = pipe_new();
+	struct tracer tracer;
+	const char *line;
+	json_t *report;
+
+	tracer_start(&tracer, &(struct tracer_start){ .options = options, .err_fd = err.out });
+	pipe_close(&err.out);
+	tracer_wait_ready(&tracer);
+	for (int i = 0; i < 2; i++) {
+		target_go(&targets[i]);
+		pipe_wait_line(err.in, text_of("by pid %d (", (int)targets[i].child->pid));
+		pipe_wait_line(err.in, "cross_limit");
+		cr_expect(child_runs(targets[i].child), "told when it had ended");
+	}
+	child_signal(tracer.child, SIGINT);
+	while ((line = pipe_line(err.in)))
+		cr_expect(!strstr(line, "LIMIT EXCEEDED"), "told again: %s", line);
+	report = tracer_finish(&tracer);
+	cr_assert_not_null(report);
+	cr_expect_str_eq(json_string_value(member(report, "limit.scope")),
+			 tree ? "tree" : "process");
+	cr_assert_eq(json_array_size(member(report, "limit.crossings")), 2);
+	for (size_t i = 0; i < 2; i++) {
+		json_t *crossing = json_array_get(member(report, "limit.crossings"), i);
+		json_t *row = row_of_pid(report, targets[i].child->pid, 0);
+
+		cr_assert_not_null(row);
+		cr_expect_eq(figure(crossing, "process"), figure(row, "id"));
+		cr_expect_eq(figure(crossing, "usage_bytes"), 21 * MIB);
+		cr_expect_eq(figure(crossing, "site"),
+			     figure(site_of(report, row, "cross_limit"), "id"));
+	}
+	for (int i = 0; i < 2; i++)
+		target_release(&targets[i]);
+}
+
+static void start_two(const char *target, struct target *targets)
+{
+	const char *env = text_of("MT_PROGRESS=%s", stage_path("progress"));
+
+	for (int i = 0; i < 2; i++)
+		target_start(&targets[i], LIST(target, "30", "20"), LIST(env));
+}
+
+Test(limit, of_each_process_is_told_of_each_while_it_lives)
+{
+	const char *name = text_of("mtx%d", (int)getpid());
+	struct target targets[2];
+
+	start_two(target_renamed("crossing", name), targets);
+	expect_both_told(LIST("--comm", name, "--limit-mb", "20"), targets, false);
+}
+
+Test(limit, of_each_tree_is_told_of_each_while_it_lives)
+{
+	struct target targets[2];
+
+	start_two("crossing", targets);
+	expect_both_told(LIST("-p", text_of("%d", (int)targets[0].child->pid), "-p",
+			      text_of("%d", (int)targets[1].child->pid), "--limit-mb", "20"),
+			 targets, true);
+}
+
 /* ---- gates --------------------------------------------------------------------------------------
  */
 

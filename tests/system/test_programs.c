@@ -25,7 +25,8 @@ static const char *need(const char *program)
 	return path;
 }
 
-/* What valgrind adds to its client's environment. */
+/* What valgrind adds to its client's environment; PWD is from the shell of its script, which sets
+ * it where sudo left it out. */
 static size_t valgrind_env(const char **env, size_t room)
 {
 	struct child *child;
@@ -38,7 +39,7 @@ static size_t valgrind_env(const char **env, size_t room)
 		const char *line = text_of("%.*s", (int)strcspn(text, "\n"), text);
 
 		if ((!strncmp(line, "LD_", 3) || !strncmp(line, "GLIBCXX_", 8) ||
-		     !strncmp(line, "GLIBCPP_", 8)) &&
+		     !strncmp(line, "GLIBCPP_", 8) || !strncmp(line, "PWD=", 4)) &&
 		    cnt < room)
 			env[cnt++] = line;
 	}

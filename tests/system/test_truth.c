@@ -2,6 +2,9 @@
 /* test_truth.c - the targets themselves: what they say of their heap is what valgrind sees. */
 #include "expect.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 SUITE(truth);
 
 /* truth + library = usage. extra is what memcheck counts otherwise (see valgrind.h). */
@@ -80,4 +83,46 @@ Test(truth, of_failures_but_for_the_realloc_that_failed)
 Test(truth, of_a_peak_of_reallocs_but_for_the_one_that_failed)
 {
 	expect_agreement(LIST("peak_realloc"), (struct usage){ 1, 1, UNREACHABLE_BYTES, 0 });
+}
+
+/* ---- the count of a preloaded allocator's own calls ---------------------------------------------
+ */
+
+static void expect_count_agrees(const char *path)
+{
+	struct usage seen = valgrind_usage(LIST(target_path("empty")),
+					   LIST(text_of("LD_PRELOAD=%s", path)), NULL);
+	struct usage counted = preloaded_usage(path);
+
+	cr_expect_eq(seen.allocs, counted.allocs, "allocs: %lld, %lld", seen.allocs,
+		     counted.allocs);
+	cr_expect_eq(seen.frees, counted.frees, "frees: %lld, %lld", seen.frees, counted.frees);
+	cr_expect_eq(seen.alloc_bytes, counted.alloc_bytes, "bytes: %lld, %lld", seen.alloc_bytes,
+		     counted.alloc_bytes);
+	cr_expect_eq(seen.live_bytes, counted.live_bytes, "live bytes: %lld, %lld", seen.live_bytes,
+		     counted.live_bytes);
+}
+
+Test(truth, of_what_comes_with_jemalloc)
+{
+	expect_count_agrees(need_library("libjemalloc"));
+}
+
+Test(truth, of_what_comes_with_mimalloc)
+{
+	expect_count_agrees(need_library("libmimalloc"));
+}
+
+/* gperftools 2.16 begins by allocating until its own malloc was called; valgrind puts its own in
+ * place of that one. */
+Test(truth, of_what_comes_with_tcmalloc)
+{
+	const char *path = need_library("libtcmalloc_minimal");
+	char *real = realpath(path, NULL);
+	bool endless = real && strverscmp(real, text_of("%s.5.18", path)) >= 0;
+
+	free(real);
+	if (endless)
+		skip("gperftools 2.16 and later never start under valgrind");
+	expect_count_agrees(path);
 }

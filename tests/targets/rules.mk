@@ -12,6 +12,7 @@ TARGET_CFLAGS_static_glibc := -static -DT_STATIC_GLIBC
 TARGET_CFLAGS_static_base := -static -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free
 TARGET_CFLAGS_stripped := -static -s
 TARGET_CFLAGS_own_heap := -shared -fPIC -fno-builtin
+TARGET_CFLAGS_counting := -shared -fPIC -fno-builtin
 
 # The same sources with musl, where it is installed; tests that want them say SKIP otherwise.
 ifneq ($(shell command -v musl-gcc 2>/dev/null),)

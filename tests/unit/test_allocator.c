@@ -246,10 +246,11 @@ Test(allocator, jemalloc_brings_its_own_operators)
 Test(allocator, tcmalloc_and_mimalloc_have_one_row_for_the_many_names_of_free)
 {
 	static const char *const paths[] = { "/usr/lib/x86_64-linux-gnu/libtcmalloc_minimal.so.4",
-					     "/usr/lib/x86_64-linux-gnu/libmimalloc.so.2" };
+					     "/usr/lib/x86_64-linux-gnu/libmimalloc.so.2",
+					     "/usr/lib/x86_64-linux-gnu/libmimalloc.so.3" };
 	int seen = 0;
 
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
 		struct allocator a;
 
 		if (access(paths[i], R_OK))

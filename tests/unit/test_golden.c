@@ -187,14 +187,9 @@ Test(golden, a_tree_that_crossed_its_limit)
 	};
 	fixture_site(s, 5, 3, 51, 267386880, 0.05, 1.8, cache_path, 6);
 	fixture_site(s, 6, 2, 10, 1 << 20, 2.1, 2.2, names_path + 2, 1);
-	s->limit = (struct memtrace_limit){ .bytes = 250 << 20,
-					    .exceeded = true,
-					    .exceeded_at_s = 2.25,
-					    .process = 3,
-					    .site = 5,
-					    .usage_bytes = 268435456,
-					    .now_bytes = 268435456,
-					    .peak_bytes = 268435456 };
+	s->limit = (struct memtrace_limit){ .bytes = 250 << 20, .peak_bytes = 268435456 };
+	cr_assert_not_null(
+		snapshot_add_crossing(s, (struct memtrace_crossing){ 2.25, 3, 5, 268435456 }));
 	s->stack_quality[0].value = 40;
 	check(s, "tree-limit", &(struct text_options){ .width = 100, .top = 10 });
 }

@@ -214,13 +214,10 @@ static struct memtrace_snapshot *rich_snapshot(void)
 	site->aged_blocks = site->aged_bytes = 0;
 	site->oldest_age_s = -1;
 
-	s->limit = (struct memtrace_limit){ .bytes = 256,
-					    .scope = MEMTRACE_LIMIT_PROCESS,
-					    .exceeded = true,
-					    .exceeded_at_s = 0.25,
-					    .process = 2,
-					    .site = 12,
-					    .usage_bytes = 300 };
+	s->limit = (struct memtrace_limit){ .bytes = 256, .scope = MEMTRACE_LIMIT_PROCESS };
+	cr_assert_not_null(snapshot_add_crossing(s, (struct memtrace_crossing){ 0.5, 1, 0, 290 }));
+	cr_assert_not_null(
+		snapshot_add_crossing(s, (struct memtrace_crossing){ 0.25, 2, 12, 300 }));
 	s->totals = (struct memtrace_totals){
 		.allocs = 11,
 		.frees = 7,
@@ -268,7 +265,8 @@ Test(json_report, has_every_name_of_the_contract)
 		    "peak_blocks peak_at_s peak_unattributed_bytes failed_allocs unknown_frees "
 		    "inherited_frees followed_after_s since_attach rss_bytes'.split()) "
 		    "== set(d['processes'][0]) == set(d['processes'][1])");
-	EXPECT_SAYS("set('bytes scope exceeded exceeded_at_s process site usage_bytes'.split()) "
+	EXPECT_SAYS("set('bytes scope exceeded exceeded_at_s process site usage_bytes "
+		    "crossings'.split()) "
 		    "== set(d['limit'])");
 	EXPECT_SAYS("set('id process live_blocks live_bytes alloc_blocks alloc_bytes peak_bytes "
 		    "bytes_at_peak oldest_age_s stack stack_end'.split()) == set(d['sites'][0])");
@@ -302,7 +300,9 @@ Test(json_report, tells_each_figure_under_its_own_name)
 		    "'peak_blocks': 7, 'peak_at_s': 1.75, 'failed_allocs': 1, "
 		    "'unknown_frees': None, 'inherited_frees': 9}");
 	EXPECT_SAYS("d['limit'] == {'bytes': 256, 'scope': 'process', 'exceeded': True, "
-		    "'exceeded_at_s': 0.25, 'process': 2, 'site': 12, 'usage_bytes': 300}");
+		    "'exceeded_at_s': 0.25, 'process': 2, 'site': 12, 'usage_bytes': 300, "
+		    "'crossings': [{'at_s': 0.25, 'process': 2, 'site': 12, 'usage_bytes': 300}, "
+		    "{'at_s': 0.5, 'process': 1, 'site': None, 'usage_bytes': 290}]}");
 	EXPECT_SAYS("d['sites'][0] == {'id': 11, 'process': 1, 'live_blocks': 3, "
 		    "'live_bytes': 300, 'alloc_blocks': 3, 'alloc_bytes': 300, "
 		    "'peak_bytes': 300, 'bytes_at_peak': 300, 'oldest_age_s': 3.5, 'stack': ["
@@ -383,7 +383,8 @@ Test(json_report, a_limit_that_held_names_no_one)
 	s->limit.bytes = 250 << 20;
 	report(s, &out);
 	EXPECT_SAYS("d['limit'] == {'bytes': 250 << 20, 'scope': 'tree', 'exceeded': False, "
-		    "'exceeded_at_s': None, 'process': None, 'site': None, 'usage_bytes': None}");
+		    "'exceeded_at_s': None, 'process': None, 'site': None, 'usage_bytes': None, "
+		    "'crossings': []}");
 	strbuf_fini(&out);
 	memtrace_snapshot_free(s);
 }

@@ -56,6 +56,16 @@ Test(pressure, of_the_peak_is_remembered)
 	cr_assert_eq(pressure_of(&crossed).peak, PRESSURE_FULL);
 }
 
+Test(pressure, has_headroom_at_the_peak_too)
+{
+	cr_assert_eq(pressure_at(1000, 10, 950).peak_bytes, 950);
+	cr_assert_eq(pressure_at(1000, 10, 950).peak_headroom_bytes, 50);
+	cr_assert_eq(pressure_at(1000, 10, 950).peak_over_bytes, 0);
+	cr_assert_eq(pressure_at(1000, 10, 1200).peak_headroom_bytes, 0);
+	cr_assert_eq(pressure_at(1000, 10, 1200).peak_over_bytes, 200);
+	cr_assert_eq(pressure_at(1000, 950, 10).peak_headroom_bytes, 50);
+}
+
 Test(pressure, holds_for_the_largest_figures)
 {
 	cr_assert_eq(pressure_at(UINT64_MAX, UINT64_MAX, UINT64_MAX).used_permille, 1000);

@@ -83,16 +83,16 @@ Test(text, what_people_came_for_comes_first)
 {
 	const char *text;
 
-	fixture_process(s, 1, 4242, "bench");
+	fixture_process(s, 1, 4242, "bench")->ended_by = MEMTRACE_RUNNING;
 	fixture_site(s, 1, 1, 100, 5 << 20, 3, 12, path, 5);
 	make_live(100, 5 << 20);
 	s->limit = (struct memtrace_limit){ .bytes = 250 << 20,
 					    .now_bytes = 5 << 20,
-					    .peak_bytes = 5 << 20 };
+					    .peak_bytes = 6 << 20 };
 	text = report(NULL);
 	EXPECT_HAS(text, "live heap    5.0 MiB (5,242,880 bytes) in 100 blocks\n");
 	EXPECT_HAS(text, "limit        250.0 MiB for the process tree: 5.0 MiB used (2.0 %), "
-			 "headroom 245.0 MiB; peak 2.0 %\n");
+			 "headroom 245.0 MiB; peak 2.4 %\n");
 	cr_expect_lt(place(text, "live heap"), place(text, "peak "));
 	cr_expect_lt(place(text, "peak "), place(text, "limit "));
 	cr_expect_lt(place(text, "limit "), place(text, "rate "));
@@ -126,33 +126,74 @@ Test(text, pressure_is_named_from_80_percent_on)
 	EXPECT_HAS(report(NULL), "; peak 92.0 %, PRESSURE 90 % (critical)\n");
 }
 
+/* It uses nothing any more, and all of the limit would be free. */
+Test(text, a_target_that_ended_is_held_against_the_limit_at_its_peak)
+{
+	fixture_process(s, 1, 4242, "bench");
+	make_live(2, 100);
+	s->limit = (struct memtrace_limit){ .bytes = 1000, .peak_bytes = 920 };
+	EXPECT_HAS(report(NULL), "live heap    100 B in 2 blocks, at its end\n");
+	EXPECT_HAS(report(NULL),
+		   "limit        PRESSURE 90 % (critical); 1000 B for the process tree: "
+		   "920 B used at the peak (92.0 %), headroom 80 B\n");
+	s->limit.scope = MEMTRACE_LIMIT_PROCESS;
+	s->limit.peak_bytes = 500;
+	EXPECT_HAS(report(NULL), "limit        1000 B for each process: 500 B used at the peak "
+				 "(50.0 %) by the largest, headroom 500 B\n");
+	fixture_process(s, 2, 4243, "worker");
+	EXPECT_HAS(report(NULL), ", the sum of what 2 processes left at their ends\n");
+}
+
 Test(text, the_crossing_of_the_limit_is_told_with_who_when_and_where)
 {
+	struct memtrace_crossing *crossing;
 	const char *text;
 
 	fixture_process(s, 7, 4242, "bench");
 	fixture_site(s, 5, 7, 1, 100, 3, 12, path, 2);
-	s->limit = (struct memtrace_limit){ .bytes = 250 << 20,
-					    .exceeded = true,
-					    .exceeded_at_s = 12.3,
-					    .process = 7,
-					    .site = 5,
-					    .usage_bytes = 262248858,
-					    .peak_bytes = 262248858 };
+	s->limit = (struct memtrace_limit){ .bytes = 250 << 20, .peak_bytes = 262248858 };
+	crossing = snapshot_add_crossing(s, (struct memtrace_crossing){ 12.3, 7, 5, 262248858 });
+	cr_assert_not_null(crossing);
 	text = report(NULL);
 	EXPECT_HAS(text, "LIMIT EXCEEDED at 12.3 s by pid 4242 (bench): 250.1 MiB "
 			 "(262,248,858 bytes) after the allocation at:\n"
 			 "    cache_fill  bench (bench.c:42)\n"
 			 "    main        bench (bench.c:80, inlined)\n");
 	EXPECT_HAS(text,
-		   "limit        EXCEEDED at 12.3 s; 250.0 MiB for the process tree: 0 B used "
-		   "(0.0 %), headroom 250.0 MiB; peak 100.0 %\n");
+		   "limit        EXCEEDED at 12.3 s; 250.0 MiB for the process tree: 250.1 MiB "
+		   "used at the peak (100.0 %), 102.4 KiB over\n");
 	strbuf_clear(&out);
-	cr_assert_eq(text_limit_news(s, NULL, &out), 0);
+	cr_assert_eq(text_limit_news(s, crossing, NULL, &out), 0);
 	cr_assert_eq(place(strbuf_text(&out), "LIMIT EXCEEDED"), 0);
-	s->limit.site = s->limit.process = 0;
+	crossing->site = crossing->process = 0;
 	EXPECT_HAS(report(NULL), "LIMIT EXCEEDED at 12.3 s: 250.1 MiB (262,248,858 bytes) after "
 				 "the allocation at:\n    (call path not known)\n");
+}
+
+Test(text, every_process_that_crossed_its_own_limit_is_told)
+{
+	static const struct memtrace_crossing crossings[] = { { 3, 3, 0, 1003 },
+							      { 1, 1, 0, 1001 },
+							      { 2, 2, 0, 1002 } };
+	struct text_options options = { .top = 2 };
+	const char *text;
+
+	s->limit = (struct memtrace_limit){ .bytes = 1000,
+					    .scope = MEMTRACE_LIMIT_PROCESS,
+					    .peak_bytes = 1003 };
+	for (pid_t id = 1; id <= 3; id++)
+		fixture_process(s, (uint64_t)id, 100 + id, "bench");
+	for (size_t i = 0; i < 3; i++)
+		cr_assert_not_null(snapshot_add_crossing(s, crossings[i]));
+	text = report(NULL);
+	EXPECT_HAS(text,
+		   "limit        EXCEEDED by 3 processes, first at 1 s; 1000 B for each process");
+	EXPECT_HAS(text, "LIMIT EXCEEDED at 3 s by pid 103 (bench): 1003 B");
+	cr_expect_lt(place(text, "by pid 101"), place(text, "by pid 102"));
+	cr_expect_lt(place(text, "by pid 102"), place(text, "by pid 103"));
+	text = report(&options);
+	EXPECT_LACKS(text, "by pid 103");
+	EXPECT_HAS(text, "\n... and 1 more exceeded it (--top N shows more)\n");
 }
 
 Test(text, losses_are_said_before_the_first_figure)
@@ -168,6 +209,16 @@ Test(text, losses_are_said_before_the_first_figure)
 	EXPECT_HAS(text, "losses:\n    table_full 3: live table was full\n");
 	EXPECT_LACKS(text, "none counted");
 	EXPECT_HAS(text, "no leaks: nothing was allocated, as far as was counted");
+}
+
+Test(text, losses_are_one_line_for_who_sees_no_report)
+{
+	cr_assert_eq(text_losses_news(s, NULL, &out), 0);
+	cr_expect_str_empty(strbuf_text(&out));
+	s->losses[0].value = 3;
+	cr_assert_eq(text_losses_news(s, NULL, &out), 0);
+	cr_expect_str_eq(strbuf_text(&out), "LOSSES: 3 accounting events missed: table_full 3 - "
+					    "figures are too low or too high by these\n");
 }
 
 Test(text, a_frame_shows_the_best_that_is_known)
@@ -379,12 +430,9 @@ Test(text, fits_the_width_of_the_page)
 	make_live(100, 5 << 20);
 	s->losses[0].value = s->losses[1].value = 100000;
 	s->notices[0].value = 7;
-	s->limit = (struct memtrace_limit){ .bytes = 1 << 20,
-					    .now_bytes = 5 << 20,
-					    .exceeded = true,
-					    .process = 1,
-					    .site = 1,
-					    .usage_bytes = 5 << 20 };
+	s->limit = (struct memtrace_limit){ .bytes = 1 << 20, .now_bytes = 5 << 20 };
+	cr_assert_not_null(
+		snapshot_add_crossing(s, (struct memtrace_crossing){ 0, 1, 1, 5 << 20 }));
 	for (unsigned int width = 60; width <= 132; width += 9) {
 		struct text_options options = { .width = width };
 		char *text = strdup(report(&options));

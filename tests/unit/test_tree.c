@@ -13,6 +13,12 @@ static void add(struct memtrace_snapshot *s, uint64_t id, pid_t pid, pid_t ppid,
 		p->ended_by = MEMTRACE_RUNNING;
 }
 
+static void cross(struct memtrace_snapshot *s, uint64_t process)
+{
+	cr_assert_not_null(
+		snapshot_add_crossing(s, (struct memtrace_crossing){ .process = process }));
+}
+
 /* 10 (ended by exec, then running), its child 11, grandchild 12, ended child 13; 20 is another. */
 static struct memtrace_snapshot *two_trees(enum memtrace_limit_scope scope, uint64_t crosser)
 {
@@ -25,7 +31,7 @@ static struct memtrace_snapshot *two_trees(enum memtrace_limit_scope scope, uint
 	add(s, 5, 13, 10, false);
 	add(s, 6, 20, 1, true);
 	s->limit.scope = scope;
-	s->limit.process = crosser;
+	cross(s, crosser);
 	return s;
 }
 
@@ -33,7 +39,7 @@ static void expect(struct memtrace_snapshot *s, unsigned int cnt, const char *pi
 {
 	struct strbuf out = STRBUF_INIT;
 
-	cr_expect_eq(tree_put_stopped(s, &out), cnt);
+	cr_expect_eq(tree_put_stopped(s, s->crossings, &out), cnt);
 	cr_expect_str_eq(strbuf_text(&out), pids);
 	strbuf_fini(&out);
 	memtrace_snapshot_free(s);
@@ -62,13 +68,26 @@ Test(tree, a_ring_of_reused_pids_ends)
 
 	add(s, 1, 10, 11, true);
 	add(s, 2, 11, 10, true);
-	s->limit.process = 1;
+	cross(s, 1);
 	s->limit.scope = MEMTRACE_LIMIT_PROCESS;
 	expect(s, 1, "10");
 
 	s = fixture_new("ring");
 	add(s, 1, 10, 10, true);
-	s->limit.process = 1;
+	cross(s, 1);
 	s->limit.scope = MEMTRACE_LIMIT_TREE;
 	expect(s, 1, "10");
+}
+
+Test(tree, of_many_crossings_those_count_that_can_be_continued)
+{
+	struct memtrace_snapshot *s = two_trees(MEMTRACE_LIMIT_PROCESS, 3);
+	struct strbuf out = STRBUF_INIT;
+
+	cross(s, 5); /* has ended */
+	cross(s, 6);
+	cr_expect_eq(tree_put_all_stopped(s, &out), 2);
+	cr_expect_str_eq(strbuf_text(&out), "11 20");
+	strbuf_fini(&out);
+	memtrace_snapshot_free(s);
 }
