@@ -6,8 +6,9 @@
  * MT_UNWIND_READ, which the includer of the step defines before including this file:
  *
  *	MT_UNWIND_READ(stack, addr, word)
- *		0 when the 8 bytes at addr are in *word (a __u64), else anything. addr can be any
- *		multiple of 8; stack is what mt_unwind_step() was given.
+ *		0 when the 8 bytes at addr are in *word, else anything. word is a __u64 *, which is
+ *		not to be cast to a uint64_t * (another type on the host). addr can be any multiple
+ *		of 8; stack is what mt_unwind_step() was given.
  *
  * Table. A file's rows, sorted by pc; each holds from its pc up to the next row's. Neighbours
  * differ, a gap is a row of its own (MT_ROW_NONE), and so is what follows the last function. pc is

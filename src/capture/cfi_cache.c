@@ -141,15 +141,16 @@ static bool header_is_good(const struct header *h, const struct stat *st, const 
 	       (uint64_t)st->st_size == sizeof(*h) + h->row_cnt * sizeof(struct mt_row);
 }
 
-/* What table users rely on. */
-static bool rows_are_good(const struct mt_row *rows, size_t from, size_t cnt)
+/* What table users rely on, of rows[from] up to rows[to - 1]; those before are known to be good. */
+static bool rows_are_good(const struct mt_row *rows, size_t from, size_t to)
 {
+	int64_t last = from ? (int64_t)rows[from - 1].pc : -1;
 	bool good = true;
 
-	for (size_t i = from ? from : 1; i < cnt; i++)
-		good &= rows[i - 1].pc < rows[i].pc;
-	for (size_t i = from; i < cnt; i++)
-		good &= MT_RULE_KIND(rows[i].rule) < MT_ROW_KIND_CNT;
+	for (size_t i = from; i < to; i++) {
+		good &= last < rows[i].pc && MT_RULE_KIND(rows[i].rule) < MT_ROW_KIND_CNT;
+		last = rows[i].pc;
+	}
 	return good;
 }
 

@@ -57,7 +57,7 @@ static void fail(const char *what)
 	abort();
 }
 
-static int read_random(struct random *r, uint64_t addr, uint64_t *word)
+static int read_random(struct random *r, uint64_t addr, __u64 *word)
 {
 	if (addr & 7)
 		fail("a read of a word that is not aligned");
@@ -67,7 +67,7 @@ static int read_random(struct random *r, uint64_t addr, uint64_t *word)
 	return 0;
 }
 
-#define MT_UNWIND_READ(stack, addr, word) read_random(stack, addr, (uint64_t *)(word))
+#define MT_UNWIND_READ(stack, addr, word) read_random(stack, addr, word)
 #include "memtrace/unwind.h"
 
 static void check_step(struct random *r, uint32_t rule)

@@ -16,8 +16,11 @@ void bytes_fini(struct bytes *b)
 
 void bytes_put(struct bytes *b, const void *data, size_t len)
 {
-	b->data = realloc(b->data, b->len + len + 1);
-	cr_assert(b->data);
+	if (b->len + len >= b->cap) {
+		b->cap = 2 * (b->len + len) + 64;
+		b->data = realloc(b->data, b->cap);
+		cr_assert(b->data);
+	}
 	if (len)
 		memcpy(b->data + b->len, data, len);
 	b->len += len;
@@ -138,8 +141,9 @@ int elf_make(const struct elf_plan *plan)
 #else
 	ehdr.e_machine = plan->machine ? plan->machine : EM_X86_64;
 #endif
-	file.data = calloc(1, ELF_MAKER_TEXT_END + 1);
-	file.len = ELF_MAKER_TEXT_END;
+	file.cap = file.len = ELF_MAKER_TEXT_END;
+	file.data = calloc(1, file.cap);
+	cr_assert(file.data);
 	put_section(&sections, 0, SHT_NULL, 0, 0);
 	if (plan->eh_frame) {
 		if (!plan->no_header) {

@@ -20,7 +20,7 @@
 
 struct bytes {
 	uint8_t *data; /* owned */
-	size_t len;
+	size_t len, cap;
 };
 
 void bytes_fini(struct bytes *b);

@@ -18,7 +18,8 @@
 /* DWARF's own numbers, so that a program below can be read:
  * 0c def_cfa reg off, 0d def_cfa_register, 0e def_cfa_offset, 0f def_cfa_expression len ...,
  * 40+n advance n, 02 advance1, 80+reg offset, c0+reg restore, 0a remember, 0b restore state,
- * 07 undefined reg, 08 same, 09 register, 10 expression reg len ..., 01 set_loc;
+ * 07 undefined reg, 08 same, 09 register, 10 expression reg len ..., 01 set_loc, 14 val_offset,
+ * 11 offset with a sign;
  * registers 06 rbp, 07 rsp, 0a r10, 10 rip; 70+reg breg, 06 deref */
 
 static struct cfi_table table;
@@ -160,6 +161,21 @@ Test(cfi, a_cfa_in_another_register_is_unsupported)
 Test(cfi, a_return_address_in_a_register_is_unsupported)
 {
 	expect_rule(UNSUPPORTED, PROGRAM("\x09\x10\x05"));
+}
+
+Test(cfi, a_return_address_in_another_place_is_unsupported)
+{
+	expect_rule(UNSUPPORTED, PROGRAM("\x90\x02"));
+}
+
+Test(cfi, a_stack_pointer_that_is_not_the_cfa_is_unsupported)
+{
+	expect_rule(UNSUPPORTED, PROGRAM("\x14\x07\x01"));
+}
+
+Test(cfi, a_frame_pointer_saved_above_the_cfa_is_unsupported)
+{
+	expect_rule(UNSUPPORTED, PROGRAM("\x11\x06\x7e"));
 }
 
 Test(cfi, a_frame_pointer_in_a_register_is_unsupported)

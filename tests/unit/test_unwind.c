@@ -2,6 +2,7 @@
 /* One step of the unwinder: what each kind of row does to a frame, and each reason to stop. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <linux/types.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -13,7 +14,7 @@ struct memory {
 	bool unaligned;
 };
 
-static int read_word(struct memory *m, uint64_t addr, uint64_t *word)
+static int read_word(struct memory *m, uint64_t addr, __u64 *word)
 {
 	uint64_t at = (addr - m->base) / 8;
 
@@ -25,7 +26,7 @@ static int read_word(struct memory *m, uint64_t addr, uint64_t *word)
 	return 0;
 }
 
-#define MT_UNWIND_READ(stack, addr, word) read_word(stack, addr, (uint64_t *)(word))
+#define MT_UNWIND_READ(stack, addr, word) read_word(stack, addr, word)
 #include "memtrace/unwind.h"
 
 #if defined(__x86_64__)
