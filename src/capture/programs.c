@@ -210,20 +210,30 @@ void programs_unload(struct programs *p)
 
 uint64_t programs_missed(const struct programs *p)
 {
-	struct bpf_program *each[] = { p->skel->progs.on_malloc, p->skel->progs.on_free,
-				       p->skel->progs.on_enter,	 p->skel->progs.on_return,
-				       p->skel->progs.on_newtask, p->skel->progs.on_exec,
-				       p->skel->progs.on_exit };
+	struct bpf_program *program;
 	uint64_t missed = 0;
 
-	for (size_t i = 0; i < sizeof(each) / sizeof(each[0]); i++) {
+	bpf_object__for_each_program(program, p->skel->obj) {
 		struct bpf_prog_info info = {};
 		uint32_t size = sizeof(info);
 
-		if (!bpf_obj_get_info_by_fd(bpf_program__fd(each[i]), &info, &size))
+		if (!bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size))
 			missed += info.recursion_misses;
 	}
 	return missed;
+}
+
+void programs_each_verified(const struct programs *p, verified_fn see, void *ctx)
+{
+	struct bpf_program *program;
+
+	bpf_object__for_each_program(program, p->skel->obj) {
+		struct bpf_prog_info info = {};
+		uint32_t size = sizeof(info);
+
+		if (!bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size))
+			see(ctx, bpf_program__name(program), info.verified_insns);
+	}
 }
 
 static int set_add(struct probe_set *set, int fd)

@@ -57,6 +57,11 @@ static void log_line(void *ctx, const char *line)
 	session_log(ctx, MEMTRACE_LOG_INFO, "%s", line);
 }
 
+static void log_verified(void *ctx, const char *program, uint32_t instructions)
+{
+	session_log(ctx, MEMTRACE_LOG_DEBUG, "%s: verified in %u instructions", program, instructions);
+}
+
 static uint64_t default_budget(void)
 {
 	struct sysinfo info;
@@ -125,6 +130,7 @@ static int load_parts(struct memtrace *s)
 	err = programs_load(&s->programs, s->slot_cnt, s->by_pid, &s->error);
 	if (err)
 		return err;
+	programs_each_verified(&s->programs, log_verified, s);
 	err = tables_init(&s->tables, s->programs.skel, s->slot_cnt, s->options.max_memory_bytes,
 			  &s->error);
 	if (err)
