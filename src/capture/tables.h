@@ -54,9 +54,9 @@ uint32_t tables_site_end(const struct tables *tables); /* one past the last site
 /* Copies a site's return addresses, leaf first; at most MT_STACK_DEPTH_MAX. Returns the count. */
 uint32_t tables_frames(const struct tables *tables, const struct mt_site *site, uint64_t *pcs);
 
-/* Calls see(ctx, acct slot, site, size, born_ns) for every live block. */
+/* Calls see(ctx, acct slot, site, size, born_ns) for every live block. 0 or -errno. */
 typedef void (*block_fn)(void *ctx, uint32_t acct, uint32_t site, uint64_t size, uint64_t born_ns);
-void tables_each_block(const struct tables *tables, block_fn see, void *ctx);
+int tables_each_block(const struct tables *tables, block_fn see, void *ctx);
 
 /* Takes a free account slot, 0 when there is none. The caller fills it in and sets its state. */
 uint32_t tables_acct_pop(struct tables *tables);
