@@ -80,7 +80,7 @@ struct memtrace {
 	struct detaching **detaching; /* probes of ended processes, going */
 	size_t detaching_cnt;
 	bool by_pid; /* probes are bound to processes */
-	bool loaded, started, detached;
+	bool loaded, started, ending, detached; /* ending: no probe is placed any more */
 	uint32_t slot_cnt; /* accounts there is room for */
 
 	struct past_account *past;
