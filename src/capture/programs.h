@@ -47,6 +47,9 @@ int programs_load(struct programs *programs, uint32_t acct_cnt, bool by_pid, str
 /* Attaches the fork, exec and exit programs. */
 int programs_attach_life(struct programs *programs, struct message *why);
 
+/* Settles what threads were doing when tracing was closed (MT_EPOCH_CLOSED); the probes must be gone. */
+int programs_settle(struct programs *programs);
+
 void programs_unload(struct programs *programs);
 
 /* One probed function. */

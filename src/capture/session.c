@@ -452,6 +452,7 @@ int memtrace_detach(struct memtrace *s)
 {
 	if (s->detached || !s->loaded)
 		return 0;
+	s->ending = true;
 	gate_close(s->gate); /* nobody waits at exec, nobody stays stopped there */
 	s->gate = NULL;
 	ring_buffer__consume(s->news);
@@ -459,7 +460,6 @@ int memtrace_detach(struct memtrace *s)
 	targets_detach(s);
 	ring_buffer__consume(s->news);
 	follow_harvest(s);
-	s->detached_ns = session_now_ns();
 	s->detached = true;
 	return 0;
 }
