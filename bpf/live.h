@@ -115,14 +115,12 @@ GLOBAL int live_find_slow(u64 key, struct mt_spill *out, u32 take)
 }
 
 /* Finds the block; takes it out when take says so. Returns 1 when found. Most blocks are in their
- * first home in the newest generation. */
-GLOBAL int live_find(u64 key, struct mt_spill *out, u32 take)
+ * first home in the newest generation; a call costs more than looking there. */
+static __always_inline int live_find(u64 key, struct mt_spill *out, u32 take)
 {
 	struct mt_bucket *b = live_bucket(control.live.cnt - 1, key, 0);
 	u32 i;
 
-	if (!out)
-		return 0;
 	if (b) {
 		i = bucket_search(b, key);
 		if (i < MT_BUCKET_SLOTS)
@@ -205,13 +203,11 @@ GLOBAL int live_insert_slow(u64 key, struct mt_spill *block)
 
 /* Puts a block in; 0 or -1 when there was no room anywhere (the caller counts the loss).
  * meta 0 means "being written", so a block of 0 bytes without a site spills, like a huge one. */
-GLOBAL int live_insert(u64 key, struct mt_spill *block)
+static __always_inline int live_insert(u64 key, struct mt_spill *block)
 {
 	struct mt_bucket *b;
 	u32 i;
 
-	if (!block)
-		return -1;
 	if (block->size > MT_SIZE_MAX || !(block->size | block->site))
 		return live_spill(key, block);
 	b = live_bucket(control.live.cnt - 1, key, 0);

@@ -30,12 +30,12 @@ static __always_inline struct mt_index_bucket *index_bucket(u32 generation, u64 
 }
 
 /* Are the frames in t those of the site? Both are padded with zeros to whole chunks. */
-GLOBAL int site_matches(struct mt_task *t, u32 site, u32 acct, u32 frame_cnt)
+static __always_inline int site_compare(struct mt_task *t, u32 site, u32 acct, u32 frame_cnt)
 {
 	struct mt_site *s = site_at(site);
 	u64 chunk;
 
-	if (!t || !s || s->acct != acct || s->frame_cnt != frame_cnt)
+	if (!s || s->acct != acct || s->frame_cnt != frame_cnt)
 		return 0;
 	chunk = s->chunk;
 	for (u32 c = 0; c < MT_CHUNKS_PER_STACK_MAX; c++) {
@@ -55,6 +55,11 @@ GLOBAL int site_matches(struct mt_task *t, u32 site, u32 acct, u32 frame_cnt)
 		chunk = piece->next;
 	}
 	return 1;
+}
+
+GLOBAL int site_matches(struct mt_task *t, u32 site, u32 acct, u32 frame_cnt)
+{
+	return t ? site_compare(t, site, acct, frame_cnt) : 0;
 }
 
 /* Copies the frames into fresh chunks; the first one, or 0 when there was no room. */
@@ -253,7 +258,7 @@ static __always_inline u32 site_intern(struct mt_task *t, u32 acct)
 		t->frames[n + i] = 0;
 	at = (hash >> 48) % MT_RECENT;
 	site = t->recent[at].site;
-	if (site && t->recent[at].hash == hash && site_matches(t, site, acct, n))
+	if (site && t->recent[at].hash == hash && site_compare(t, site, acct, n))
 		return site;
 	site = site_intern_slow(t, acct, hash);
 	t->recent[at].hash = hash;

@@ -12,7 +12,7 @@
 #define MEMTRACE_BPF_STACK_H
 
 #define STACK_STEP_MAX (1 << 20) /* a frame larger than this is taken as a broken chain */
-#define STACK_NEAR_BYTES 192 /* what is left of the 512 bytes of a probe's stack */
+#define STACK_NEAR_BYTES 160 /* what is left of the 512 bytes of a probe's stack */
 #define STACK_NEAR_FRAMES 16
 #define PAGE_BYTES 4096
 #define ADDRESS_MIN 4096ULL

@@ -79,15 +79,17 @@ static __always_inline bool task_is_nested(const struct mt_task *t, u64 sp)
 }
 
 /* Puts the old block of an unfinished realloc back. */
-static __always_inline void task_put_old_back(struct mt_task *t, u32 acct)
+GLOBAL int task_put_old_back(struct mt_task *t, u32 acct)
 {
-	u64 key = live_key(t->arg, acct);
+	u64 key;
 
-	if (!t->old.born_ns)
-		return;
+	if (!t || !t->old.born_ns)
+		return 0;
+	key = live_key(t->arg, acct);
 	if (key && live_insert(key, &t->old))
 		count_loss(MT_LOSS_TABLE_FULL);
 	t->old.born_ns = 0;
+	return 0;
 }
 
 /* The call in progress will not come back: the thread or its program is gone, or tracing is over. */
