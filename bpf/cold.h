@@ -54,6 +54,8 @@ GLOBAL int site_send(struct mt_task *t, u64 pc, u64 sp, u64 fp)
 	c->pc = pc;
 	c->sp = sp;
 	c->fp = fp;
+	c->missing = t->missing;
+	c->missing_pc = t->missing_pc;
 	c->byte_cnt = stack_copy(c->bytes, sp);
 	bpf_ringbuf_submit(c, 0);
 	return site;

@@ -48,6 +48,8 @@ struct mt_task {
 	__u32 space; /* of the account */
 	__u32 window_have; /* bytes in window, from window_at on */
 	__u64 window_at;
+	struct mt_code_file missing; /* the file that had no table, for an address in it */
+	__u64 missing_pc;
 	struct mt_frame frame; /* it is in; here, because the verifier follows what is in registers */
 	__u64 trampoline; /* of return probes in this address space; 0: not looked up yet */
 

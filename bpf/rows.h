@@ -60,6 +60,13 @@ static __always_inline u64 change_time(struct inode *inode)
 	return MT_CODE_VERSION(sec, nsec & CTIME_MASK);
 }
 
+static __always_inline void code_file(struct inode *inode, struct mt_code_file *file)
+{
+	file->ino = BPF_CORE_READ(inode, i_ino);
+	file->dev = BPF_CORE_READ(inode, i_sb, s_dev);
+	file->version = change_time(inode);
+}
+
 static long see_mapping(struct task_struct *task, struct vm_area_struct *vma, struct mapping *m)
 {
 	struct inode *inode = BPF_CORE_READ(vma, vm_file, f_inode);
@@ -69,9 +76,28 @@ static long see_mapping(struct task_struct *task, struct vm_area_struct *vma, st
 	m->has_file = 1;
 	m->offset = m->pc - BPF_CORE_READ(vma, vm_start) +
 		    ((u64)BPF_CORE_READ(vma, vm_pgoff) << PAGE_SHIFT);
-	m->file.ino = BPF_CORE_READ(inode, i_ino);
-	m->file.dev = BPF_CORE_READ(inode, i_sb, s_dev);
-	m->file.version = change_time(inode);
+	code_file(inode, &m->file);
+	return 0;
+}
+
+/* Tells a process's mappings of files as the probes see them: some file systems (overlay, btrfs) tell
+ * user space another device or inode. */
+SEC("iter/task_vma")
+int list_code(struct bpf_iter__task_vma *ctx)
+{
+	struct vm_area_struct *vma = ctx->vma;
+	struct task_struct *task = ctx->task;
+	struct mt_code_mapping item = {};
+	struct inode *inode;
+
+	if (!vma || !task || (u32)task->tgid != control.listed_tgid)
+		return 0;
+	inode = BPF_CORE_READ(vma, vm_file, f_inode);
+	if (!inode)
+		return 0;
+	item.start = BPF_CORE_READ(vma, vm_start);
+	code_file(inode, &item.file);
+	bpf_seq_write(ctx->meta->seq, &item, sizeof(item));
 	return 0;
 }
 
@@ -108,27 +134,33 @@ GLOBAL int rows_search(u32 first, u32 cnt, u32 offset)
 }
 
 /* The rule at pc, the long way. */
-GLOBAL int rule_find(u64 pc)
+GLOBAL int rule_find(struct mt_task *t, u64 pc)
 {
 	struct mapping m = { .pc = pc };
 	struct mt_code_table *table;
 
+	if (!t)
+		return RULE_NO_TABLE;
+	t->missing.ino = 0;
 	if (bpf_find_vma(bpf_get_current_task_btf(), pc, see_mapping, &m, 0))
 		return RULE_BUSY;
 	if (!m.has_file)
 		return RULE_GENERATED;
 	table = bpf_map_lookup_elem(&code_files, &m.file);
-	if (!table)
+	if (!table) {
+		t->missing = m.file;
+		t->missing_pc = pc;
 		return RULE_NO_TABLE;
+	}
 	if (m.offset >> 32)
 		return MT_ROW_NONE;
 	return rows_search(table->first, table->cnt, m.offset);
 }
 
-/* The rule at pc in that space. */
-static __always_inline u32 rule_at(u64 pc, u32 space)
+/* The rule at pc. */
+static __always_inline u32 rule_at(struct mt_task *t, u64 pc)
 {
-	u64 hash = (pc ^ (u64)space << 32) * HASH_PRIME;
+	u64 hash = (pc ^ (u64)t->space << 32) * HASH_PRIME;
 	u32 at = hash >> 48 & (MT_ROW_CACHE - 1), tag = hash >> 16, rule;
 	u64 *word = bpf_map_lookup_elem(&row_cache, &at), seen;
 
@@ -137,7 +169,7 @@ static __always_inline u32 rule_at(u64 pc, u32 space)
 	seen = *(volatile u64 *)word;
 	if (seen >> 32 == tag)
 		return seen;
-	rule = rule_find(pc);
+	rule = rule_find(t, pc);
 	if (MT_RULE_KIND(rule) < MT_ROW_KIND_CNT)
 		*(volatile u64 *)word = (u64)tag << 32 | rule;
 	return rule;

@@ -94,7 +94,7 @@ GLOBAL int stack_unwind(struct mt_task *t, u64 pc, u64 sp, u64 fp)
 	t->frames[0] = pc;
 	hash = HASH_MIX(hash, pc);
 	for (n = 1; n < MT_STACK_DEPTH_MAX && n < depth; n++) {
-		rule = rule_at(mt_frame_lookup_pc(&t->frame), t->space);
+		rule = rule_at(t, mt_frame_lookup_pc(&t->frame));
 		step = mt_unwind_step(t, rule, &t->frame);
 		if (step != MT_STEP_CALLER) {
 			end = end_of_step(step, rule);

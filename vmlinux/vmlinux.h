@@ -133,6 +133,18 @@ struct linux_binprm {
 	struct file *file;
 };
 
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq __attribute__((aligned(8)));
+};
+
+struct bpf_iter__task_vma {
+	struct bpf_iter_meta *meta __attribute__((aligned(8)));
+	struct task_struct *task __attribute__((aligned(8)));
+	struct vm_area_struct *vma __attribute__((aligned(8)));
+};
+
 struct bpf_iter__task {
 	struct bpf_iter_meta *meta __attribute__((aligned(8)));
 	struct task_struct *task __attribute__((aligned(8)));

@@ -291,6 +291,12 @@ struct mt_code_file {
 
 #define MT_CODE_VERSION(sec, nsec) ((__u64)(sec) << 30 ^ (nsec))
 
+/* A mapping of a file, told by the list_code program: one after another in what is read of it. */
+struct mt_code_mapping {
+	__u64 start;
+	struct mt_code_file file;
+};
+
 /* Its unwind rows (see unwind.h), by offset in the file. */
 struct mt_code_table {
 	__u32 first;
@@ -307,6 +313,8 @@ struct mt_cold {
 	__u32 tgid;
 	__u32 byte_cnt;
 	__u64 pc, sp, fp;
+	struct mt_code_file missing; /* the file without a table; ino 0: not known either */
+	__u64 missing_pc;	     /* an address in it */
 	__u8 bytes[MT_COLD_BYTES]; /* from sp on */
 };
 
@@ -352,6 +360,7 @@ struct mt_control {
 	__u32 adopt; /* enum mt_adopt: which processes are taken in at exec ... */
 	__u32 adopt_at_call; /* ... and at their first call (inode-wide probes) */
 	__u32 self_tgid;
+	__u32 listed_tgid; /* whose mappings list_code tells */
 	__u32 stop_at_exec; /* stop a traced process at exec of a file not in known_files */
 	__u32 tree_mnt_ns; /* stop at every exec in another mount namespace than this, unless 0 */
 	__u32 on_limit;

@@ -259,6 +259,31 @@ int code_add(struct code *c, int fd, const char *name)
 	return err;
 }
 
+int code_add_as(struct code *c, int fd, const char *name, const struct mt_code_file *key)
+{
+	struct file *file, *alias, *grown;
+	size_t rows;
+	int err;
+
+	if (find_file(c, key))
+		return 0;
+	file = get(c, fd, name, &err);
+	if (!file)
+		return err;
+	rows = file->rows;
+	grown = realloc(c->files, (c->file_cnt + 1) * sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	c->files = grown;
+	alias = &grown[c->file_cnt];
+	*alias = (struct file){ *key, rows };
+	err = tables_publish_code(c->tables, key, alias->rows == NO_ROWS ?
+			&(struct mt_code_table){} : &c->rows[alias->rows].table);
+	if (!err)
+		c->file_cnt++;
+	return err;
+}
+
 static const struct known_module *find_module(const struct code *c, const struct module *module)
 {
 	for (size_t i = 0; i < c->module_cnt; i++)
@@ -310,6 +335,16 @@ int code_add_module(struct code *c, struct module *module, int fd)
 	     memcmp(c->rows[file->rows].build_id, id->build_id, id->build_id_len)))
 		return -ESTALE;
 	return remember_module(c, module, file->rows);
+}
+
+int code_name_module(struct code *c, const struct module *module, const struct mt_code_file *file)
+{
+	const struct known_module *known = find_module(c, module);
+
+	if (!known)
+		return -ENOENT;
+	return tables_publish_code(c->tables, file, known->rows == NO_ROWS ?
+			&(struct mt_code_table){} : &c->rows[known->rows].table);
 }
 
 bool code_module_rule(const struct code *c, const struct module *module, uint64_t offset,

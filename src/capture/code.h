@@ -33,12 +33,19 @@ void code_free(struct code *code); /* takes NULL */
  * file that has none to give; -ENOSPC: no room for it within the budget; -ENOMEM. */
 int code_add(struct code *code, int fd, const char *name);
 
+/* The probes know an open file as key, whatever user space is told of it. As code_add(). */
+int code_add_as(struct code *code, int fd, const char *name, const struct mt_code_file *key);
+
 /* Was the module's file added already? */
 bool code_knows_module(struct code *code, struct module *module);
 
 /* The same as code_add() for the file of a module, which is remembered as that. -ESTALE: the file has another build id
  * than the module. */
 int code_add_module(struct code *code, struct module *module, int fd);
+
+/* The probes know the module's file as this: not every file system tells user space the inode and device
+ * that the kernel sees. The module must have been added. 0 or -errno. */
+int code_name_module(struct code *code, const struct module *module, const struct mt_code_file *file);
 
 /* The rule for an offset in the module's file; false when that was not added. */
 bool code_module_rule(const struct code *code, const struct module *module, uint64_t offset,

@@ -11,7 +11,6 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include "capture/launch.h"
 #include "capture/modules.h"
 #include "capture/process.h"
 #include "capture/records.h"
@@ -46,13 +45,6 @@ static void mark_followed(struct memtrace *s, const struct mt_news *news)
 		mark_late(a);
 }
 
-/* The gate looked at whatever the tree opens by path in its own namespace. */
-static bool passed_the_gate(const struct memtrace *s, const struct record *record)
-{
-	return s->gate && strncmp(record->path, "/memfd:", strlen("/memfd:")) &&
-	       launch_shares_mounts(s->launch, record->tgid);
-}
-
 /* A traced process mapped code: a library by dlopen, perhaps with an allocator of its own. This comes
  * after the fact, so what is probed now marks the process as followed late. */
 static void look_at_map(struct memtrace *s, const struct record *record)
@@ -67,7 +59,7 @@ static void look_at_map(struct memtrace *s, const struct record *record)
 
 	if (!s->started || s->detached || record->path[0] != '/' ||
 	    bpf_map_lookup_elem(bpf_map__fd(s->programs.skel->maps.members), &tgid, &member) ||
-	    !member.acct || member.acct >= s->tables.acct_cnt || passed_the_gate(s, record))
+	    !member.acct || member.acct >= s->tables.acct_cnt)
 		return;
 	if (targets_attach_map(s, tgid, &map) <= 0)
 		return;

@@ -289,14 +289,9 @@ static bool is_same(int fd, pid_t pid, const char *name)
 	       ours.st_dev == its.st_dev;
 }
 
-bool launch_shares_mounts(const struct launch *l, pid_t pid)
-{
-	return is_same(l->ns_fd, pid, "ns/mnt");
-}
-
 bool launch_shares_paths(const struct launch *l, pid_t pid)
 {
-	return launch_shares_mounts(l, pid) && is_same(l->root_fd, pid, "root");
+	return is_same(l->ns_fd, pid, "ns/mnt") && is_same(l->root_fd, pid, "root");
 }
 
 int launch_replace(struct launch *l, int source, const char *path, int *fd)

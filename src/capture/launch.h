@@ -33,9 +33,8 @@ pid_t launch_pid(const struct launch *launch);
  * would name it). *fd is the copy, opened read-only, owned by the caller. */
 int launch_replace(struct launch *launch, int source, const char *path, int *fd);
 
-/* Is the process in the tree's own mount namespace still; and below the command's first root as well, so
- * that a path means the same file to both? */
-bool launch_shares_mounts(const struct launch *launch, pid_t pid);
+/* Is the process in the tree's own mount namespace still, and below the command's first root, so that a
+ * path means the same file to both? */
 bool launch_shares_paths(const struct launch *launch, pid_t pid);
 
 int launch_namespace(const struct launch *launch); /* an fd, owned by launch */

@@ -201,27 +201,54 @@ fail:
 			   "or raw tracepoints with BTF)", strerror(-err));
 }
 
-int programs_settle(struct programs *p)
+/* Reads an iterator to its end; what it writes goes to see(), whole items. */
+static int read_iterator(struct bpf_program *program, struct bpf_iter_attach_opts *opts,
+			 size_t item, void (*see)(void *ctx, const void *item), void *ctx)
 {
-	struct bpf_link *link = bpf_program__attach_iter(p->skel->progs.settle_tasks, NULL);
-	char nothing[64];
+	struct bpf_link *link = bpf_program__attach_iter(program, opts);
+	char buf[8192];
+	size_t have = 0, at;
 	int fd, err = 0;
 	ssize_t got;
 
 	if (!link)
 		return -errno;
 	fd = bpf_iter_create(bpf_link__fd(link));
-	if (fd < 0) {
+	if (fd < 0)
 		err = -errno;
-	} else {
-		do {
-			got = read(fd, nothing, sizeof(nothing));
-		} while (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR)));
-		err = got < 0 ? -errno : 0;
-		close(fd);
+	while (!err) {
+		got = read(fd, buf + have, sizeof(buf) - have);
+		if (got < 0 && (errno == EAGAIN || errno == EINTR))
+			continue;
+		if (got <= 0) {
+			err = got < 0 ? -errno : 0;
+			break;
+		}
+		have += got;
+		for (at = 0; item && have - at >= item; at += item)
+			see(ctx, buf + at);
+		have = item ? have - at : 0;
+		memmove(buf, buf + at, have);
 	}
+	if (fd >= 0)
+		close(fd);
 	bpf_link__destroy(link);
 	return err;
+}
+
+int programs_settle(struct programs *p)
+{
+	return read_iterator(p->skel->progs.settle_tasks, NULL, 0, NULL, NULL);
+}
+
+int programs_list_code(struct programs *p, pid_t pid, code_fn see, void *ctx)
+{
+	union bpf_iter_link_info info = { .task = { .tid = pid } };
+	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info, .link_info_len = sizeof(info));
+
+	p->skel->bss->control.listed_tgid = pid;
+	return read_iterator(p->skel->progs.list_code, &opts, sizeof(struct mt_code_mapping), see,
+			     ctx);
 }
 
 void programs_unload(struct programs *p)

@@ -50,6 +50,11 @@ int programs_attach_life(struct programs *programs, struct message *why);
 /* Settles what threads were doing when tracing was closed (MT_EPOCH_CLOSED); the probes must be gone. */
 int programs_settle(struct programs *programs);
 
+/* Calls see() with each file mapping of a process as the probes see it: a struct mt_code_mapping. Before 6.1
+ * the kernel cannot: -errno. */
+typedef void (*code_fn)(void *ctx, const void *mapping);
+int programs_list_code(struct programs *programs, pid_t pid, code_fn see, void *ctx);
+
 void programs_unload(struct programs *programs);
 
 /* One probed function. */

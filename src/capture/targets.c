@@ -101,9 +101,29 @@ struct map_walk {
 	struct memtrace *s;
 	pid_t pid;  /* whose maps */
 	pid_t bind; /* 0: probes by inode */
+	struct mt_code_mapping *seen; /* its mappings as the probes see them */
+	size_t seen_cnt;
 	bool any;
 	int err;
 };
+
+static void see_code(void *ctx, const void *mapping)
+{
+	struct map_walk *walk = ctx;
+	struct mt_code_mapping *grown = realloc(walk->seen, (walk->seen_cnt + 1) * sizeof(*grown));
+
+	if (!grown)
+		return;
+	walk->seen = grown;
+	memcpy(&grown[walk->seen_cnt++], mapping, sizeof(*grown));
+}
+
+static void name_code(struct map_walk *walk, const struct process_map *map, int fd)
+{
+	for (size_t i = 0; walk->s->code && i < walk->seen_cnt; i++)
+		if (walk->seen[i].start == map->start)
+			code_add_as(walk->s->code, fd, map->path, &walk->seen[i].file);
+}
 
 static void see_map(void *ctx, const struct process_map *map)
 {
@@ -116,6 +136,7 @@ static void see_map(void *ctx, const struct process_map *map)
 	if (fd < 0)
 		return;
 	got = attach_file(walk->s, fd, map->path, walk->bind);
+	name_code(walk, map, fd);
 	close(fd);
 	if (got > 0)
 		walk->any = true;
@@ -136,9 +157,13 @@ int targets_attach_map(struct memtrace *s, pid_t pid, const struct process_map *
 
 int targets_attach_process(struct memtrace *s, pid_t pid, bool *any)
 {
-	struct map_walk walk = { s, pid, s->by_pid ? pid : 0, false, 0 };
-	int err = process_each_map(pid, see_map, &walk);
+	struct map_walk walk = { .s = s, .pid = pid, .bind = s->by_pid ? pid : 0 };
+	int err;
 
+	if (s->code) /* before 6.1 files are only known by what user space is told */
+		programs_list_code(&s->programs, pid, see_code, &walk);
+	err = process_each_map(pid, see_map, &walk);
+	free(walk.seen);
 	*any = walk.any;
 	return err ? err : walk.any ? 0 : walk.err;
 }
@@ -414,7 +439,7 @@ static int start_command(struct memtrace *s)
 	if (err)
 		session_log(s, MEMTRACE_LOG_INFO, "no gate at open (%s): new programs of the tree are "
 			    "stopped at exec for a moment instead", strerror(-err));
-	s->tables.control->stop_at_exec = !s->gate;
+	s->tables.control->stop_at_exec = 1; /* whatever the gate did not see: a mount of later */
 	if (!fstat(launch_namespace(s->launch), &st))
 		s->tables.control->tree_mnt_ns = st.st_ino;
 	err = member_set(s, pid, 0, 0);

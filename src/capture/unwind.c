@@ -66,6 +66,15 @@ static enum mt_stack_end end_of(int step)
 	return MT_END_BROKEN;
 }
 
+/* The next stack through that file will not miss its table. */
+static void name_missing(struct code *code, const struct modules *modules, const struct mt_cold *cold)
+{
+	const struct module_range *range = modules_find(modules, cold->missing_pc);
+
+	if (range)
+		code_name_module(code, range->module, &cold->missing);
+}
+
 uint32_t unwind_cold(struct code *code, const struct space *space, const struct mt_cold *cold,
 		     uint32_t depth, uint64_t *pcs, enum mt_stack_end *end)
 {
@@ -92,5 +101,7 @@ uint32_t unwind_cold(struct code *code, const struct space *space, const struct 
 		}
 		pcs[n++] = frame.pc;
 	}
+	if (modules && cold->missing.ino)
+		name_missing(code, modules, cold);
 	return n;
 }

@@ -96,6 +96,53 @@ Test(tree, a_program_in_another_mount_namespace_counts)
 			  text_of("umount -l %s; %s; exit 0", libc, target_path("mix"))), NULL);
 }
 
+/* A file system that is mounted after the start; on it the kernel sees another file than programs do. */
+static const char *run_from_overlay(const char *target)
+{
+	const char *dir = stage_path("overlay");
+
+	return text_of("cd %s && mkdir lower upper work merged && cp %s lower/program && "
+		       "mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work merged "
+		       "&& { merged/program; umount merged; exit 0; }; exit 1", dir, target);
+}
+
+static bool can_mount_overlay(void)
+{
+	return !run(&(struct start){ .argv = LIST("unshare", "-m", "sh", "-c",
+						  run_from_overlay("/bin/true")) }, NULL);
+}
+
+static void make_overlay_place(void)
+{
+	const char *dir = stage_path("overlay");
+
+	run(&(struct start){ .argv = LIST("rm", "-rf", dir) }, NULL);
+	run(&(struct start){ .argv = LIST("mkdir", dir) }, NULL);
+}
+
+Test(tree, programs_of_a_file_system_mounted_later_count_and_have_whole_stacks)
+{
+	static const char *const targets[] = { "mix", "static_musl_mix" };
+	json_t *report;
+
+	make_overlay_place();
+	if (!can_mount_overlay())
+		skip("overlay file systems cannot be mounted here");
+	for (size_t i = 0; i < 2; i++) {
+		if (access(target_path(targets[i]), X_OK))
+			continue;
+		make_overlay_place();
+		expect_below(LIST("sh", "-c", run_from_overlay(target_path(targets[i]))), NULL);
+		unlink(stage_path("truth"));
+		make_overlay_place();
+		report = trace_command(LIST("sh", "-c", run_from_overlay(target_path(targets[i]))),
+				       stage_path("truth"));
+		unlink(stage_path("truth"));
+		cr_expect_eq(figure(report, "stack_quality.no_table"), 0);
+		cr_expect_eq(figure(report, "notices.stacks_cut_short"), 0);
+	}
+}
+
 Test(tree, what_another_memtrace_launches_counts_for_both)
 {
 	const char *inner = stage_path("inner.json"), *truth = stage_path("truth");
