@@ -23,13 +23,13 @@ endif
 ARCH := $(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/')
 MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
 
-LIBS := libbpf libdw libelf capstone
+LIBS := libbpf libdw libelf
 WARN := -Wall -Wextra -Werror
 OPT ?= -O2 -g
 SANITIZE ?=
 CPPFLAGS += -D_GNU_SOURCE -DMEMTRACE_VERSION='"$(VERSION)"' -Iinclude -Isrc -I$(BUILD)
 CFLAGS += -std=gnu11 $(WARN) $(OPT) -fno-omit-frame-pointer -fvisibility=hidden -MMD -MP
-LDLIBS := $(shell $(PKG_CONFIG) --libs $(LIBS) 2>/dev/null || echo -lbpf -ldw -lelf -lcapstone) -liberty -lpthread -lm
+LDLIBS := $(shell $(PKG_CONFIG) --libs $(LIBS) 2>/dev/null || echo -lbpf -ldw -lelf) -liberty -lpthread -lm
 LDFLAGS += $(SANITIZE)
 CFLAGS += $(SANITIZE)
 

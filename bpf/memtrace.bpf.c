@@ -170,7 +170,8 @@ int on_enter(struct pt_regs *ctx)
 	return 0;
 }
 
-/* A block came to be at addr: the table, then the figures. old is what a realloc replaced. */
+/* A block came to be at addr: the table, then the figures. old is what a realloc replaced (born_ns 0:
+ * nothing). */
 static __always_inline void charge(struct pt_regs *ctx, struct mt_task *t, struct mt_acct *a,
 				   u64 addr, const struct mt_spill *old)
 {
@@ -180,49 +181,50 @@ static __always_inline void charge(struct pt_regs *ctx, struct mt_task *t, struc
 	s64 bytes = block.size;
 
 	stack_take(ctx, t, a);
-	block.site = t->stack_end == MT_END_NO_TABLE ? site_cold(ctx, t) :
-						       site_intern(t, t->acct);
+	block.site = t->stack_end == MT_END_NO_TABLE ? site_cold(ctx, t) : site_intern(t, t->acct);
 	if (!key || live_insert(key, &block)) {
 		count_loss(key ? MT_LOSS_TABLE_FULL : MT_LOSS_BAD_ADDRESS);
-		if (old)
+		if (old->born_ns)
 			discharge(a, t->acct, old);
 		return;
 	}
-	if (old) {
+	if (old->born_ns) {
 		bytes -= old->size;
 		site_sub(old->site, a, old->size, threaded);
 	}
 	site_add(block.site, a, block.size, threaded);
 	size_count(block.size);
-	acct_change(a, t->acct, block.site, bytes, old ? 0 : 1, block.born_ns, threaded);
+	acct_change(a, t->acct, block.site, bytes, old->born_ns ? 0 : 1, block.born_ns, threaded);
 }
 
-/* realloc came back: block to block, a free by size 0, or a failure that keeps the old block. */
-static __always_inline void on_realloc_return(struct pt_regs *ctx, struct mt_task *t,
-					      struct mt_acct *a, u64 addr)
+/* realloc came back with a block: what it replaced is in old. */
+static __always_inline void realloc_succeeded(struct mt_task *t, struct mt_acct *a,
+					      struct mt_spill *old)
+{
+	*old = t->old;
+	t->old.born_ns = 0;
+	if (!t->arg)
+		return;
+	__sync_fetch_and_add(&a->reallocs, 1);
+	if (!old->born_ns)
+		unknown_free(a, t->acct, t->arg);
+}
+
+/* realloc came back without: a free by size 0, or a failure that keeps the old block. */
+static __always_inline void realloc_gave_nothing(struct mt_task *t, struct mt_acct *a)
 {
 	struct mt_spill old = t->old;
 
+	if (!t->arg || t->size) {
+		task_put_old_back(t, t->acct);
+		__sync_fetch_and_add(&a->failed_allocs, 1);
+		return;
+	}
 	t->old.born_ns = 0;
-	if (addr) {
-		if (t->arg) {
-			__sync_fetch_and_add(&a->reallocs, 1);
-			if (!old.born_ns)
-				unknown_free(a, t->acct, t->arg);
-		}
-		charge(ctx, t, a, addr, old.born_ns ? &old : NULL);
-		return;
-	}
-	if (t->arg && !t->size) { /* realloc(p, 0) freed */
-		if (old.born_ns)
-			discharge(a, t->acct, &old);
-		else
-			unknown_free(a, t->acct, t->arg);
-		return;
-	}
-	t->old = old;
-	task_put_old_back(t, t->acct);
-	__sync_fetch_and_add(&a->failed_allocs, 1);
+	if (old.born_ns)
+		discharge(a, t->acct, &old);
+	else
+		unknown_free(a, t->acct, t->arg);
 }
 
 /* Return of any function of the family that yields a block. */
@@ -231,6 +233,7 @@ int on_return(struct pt_regs *ctx)
 {
 	struct mt_task *t = task_get(0);
 	u64 sp = PT_REGS_SP(ctx), addr = PT_REGS_RC(ctx);
+	struct mt_spill old = {};
 	struct mt_acct *a;
 	u32 call;
 
@@ -246,10 +249,12 @@ int on_return(struct pt_regs *ctx)
 	if (!a)
 		return 0;
 	if (call == MT_CALL_REALLOC || call == MT_CALL_REALLOCARRAY) {
-		on_realloc_return(ctx, t, a, addr);
-		return 0;
-	}
-	if (call == MT_CALL_POSIX_MEMALIGN) {
+		if (!addr) {
+			realloc_gave_nothing(t, a);
+			return 0;
+		}
+		realloc_succeeded(t, a, &old);
+	} else if (call == MT_CALL_POSIX_MEMALIGN) {
 		u64 out = 0;
 
 		if ((s32)addr == 0 && bpf_probe_read_user(&out, sizeof(out), (void *)t->arg)) {
@@ -259,7 +264,7 @@ int on_return(struct pt_regs *ctx)
 		addr = (s32)addr == 0 ? out : 0;
 	}
 	if (addr)
-		charge(ctx, t, a, addr, NULL);
+		charge(ctx, t, a, addr, &old);
 	else
 		__sync_fetch_and_add(&a->failed_allocs, 1);
 	return 0;

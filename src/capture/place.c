@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "capture/place.h"
 
-#include <capstone/capstone.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "capture/allocator.h"
+#include "capture/capstone.h"
 
 /* A function is scanned for jumps into its beginning up to here. */
 #define BODY_MAX (64 << 10)
@@ -200,6 +200,7 @@ static bool insn_tests_pointer(const cs_insn *insn)
 }
 
 struct decoder {
+	struct capstone capstone;
 	csh cs;
 	cs_insn *insn;
 	const uint8_t *code;
@@ -210,20 +211,24 @@ struct decoder {
 static int decoder_init(struct decoder *d, const uint8_t *code, size_t len, uint64_t vaddr)
 {
 	*d = (struct decoder){ .code = code, .len = len, .vaddr = vaddr };
-	if (cs_open(CS_ARCH_X86, CS_MODE_64, &d->cs))
-		return -ENOMEM;
-	cs_option(d->cs, CS_OPT_DETAIL, CS_OPT_ON);
-	d->insn = cs_malloc(d->cs);
-	if (d->insn)
-		return 0;
-	cs_close(&d->cs);
+	if (capstone_load(&d->capstone))
+		return -ELIBACC;
+	if (!d->capstone.open(CS_ARCH_X86, CS_MODE_64, &d->cs)) {
+		d->capstone.option(d->cs, CS_OPT_DETAIL, CS_OPT_ON);
+		d->insn = d->capstone.malloc(d->cs);
+		if (d->insn)
+			return 0;
+		d->capstone.close(&d->cs);
+	}
+	capstone_unload(&d->capstone);
 	return -ENOMEM;
 }
 
 static void decoder_fini(struct decoder *d)
 {
-	cs_free(d->insn, 1);
-	cs_close(&d->cs);
+	d->capstone.free(d->insn, 1);
+	d->capstone.close(&d->cs);
+	capstone_unload(&d->capstone);
 }
 
 /* NULL when the bytes at offset are no whole instruction. */
@@ -236,7 +241,7 @@ static const cs_insn *decode_at(struct decoder *d, size_t offset)
 	if (offset >= d->len)
 		return NULL;
 	left = d->len - offset;
-	if (!cs_disasm_iter(d->cs, &code, &left, &address, d->insn))
+	if (!d->capstone.disasm_iter(d->cs, &code, &left, &address, d->insn))
 		return NULL;
 	return d->insn;
 }
@@ -520,17 +525,21 @@ static int place_one(int fd, const struct allocator_function *f, uint8_t *buf,
 
 int probe_place_all(int fd, const struct allocator *allocator, struct placement *out)
 {
+	struct capstone held;
 	const struct allocator_text *text = &allocator->text;
 	uint8_t *buf;
 	ssize_t len;
 	int err = 0;
 
+	if (capstone_load(&held)) /* once for all functions */
+		return -ELIBACC;
 	buf = malloc(BODY_MAX);
 	if (!buf)
-		return -ENOMEM;
+		err = -ENOMEM;
 	for (size_t i = 0; !err && i < allocator->function_cnt; i++)
 		err = place_one(fd, &allocator->functions[i], buf, &out[i]);
 	free(buf);
+	capstone_unload(&held);
 	if (err || !text->size || text->size > TEXT_MAX)
 		return err;
 	buf = malloc(text->size);

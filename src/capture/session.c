@@ -2,6 +2,7 @@
 /* session.c - the library's face: memtrace.h. */
 #include "capture/session.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
@@ -18,6 +19,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "capture/capstone.h"
 #include "capture/code.h"
 #include "capture/gate.h"
 #include "capture/launch.h"
@@ -121,11 +123,17 @@ static int watch_fd(struct memtrace *s, int fd)
 /* Loads the programs and maps the tables; which programs depends on the target. */
 static int load_parts(struct memtrace *s)
 {
+	struct capstone capstone;
 	int err, records_fd;
 
 	if (!process_in_initial_pid_namespace())
 		return message_set(&s->error, -EPERM, "this is not the host's pid namespace, so pids "
 				   "would be mistaken (run on the host, or a container with --pid=host)");
+	if (capstone_load(&capstone))
+		return message_set(&s->error, -ELIBACC, "cannot load libcapstone, which places the probes: "
+				   "%s (install the package of the version memtrace was built with)",
+				   dlerror());
+	capstone_unload(&capstone);
 	s->slot_cnt = account_slots();
 	err = programs_load(&s->programs, s->slot_cnt, s->by_pid, &s->error);
 	if (err)
