@@ -58,6 +58,15 @@ GLOBAL u64 real_return(u64 at, u64 trampoline)
 	return trampoline;
 }
 
+/* Where nothing is known of the byte before a return address, but of that address itself, no call was
+ * made: a program put a function's start there by hand, and nothing called that (makecontext). */
+static __always_inline bool starts_function(u64 pc)
+{
+	u32 kind = MT_RULE_KIND(rule_find(pc));
+
+	return kind > MT_ROW_NONE && kind < MT_ROW_KIND_CNT;
+}
+
 static __always_inline u32 end_of_step(int step, u32 rule)
 {
 	switch (step) {
@@ -93,16 +102,22 @@ GLOBAL int stack_unwind(struct mt_task *t, u64 pc, u64 sp, u64 fp)
 	t->window_have = 0;
 	t->frames[0] = pc;
 	hash = HASH_MIX(hash, pc);
-	for (n = 1; n < MT_STACK_DEPTH_MAX && n < depth; n++) {
+	for (n = 1; n <= MT_STACK_DEPTH_MAX; n++) {
 		rule = rule_at(mt_frame_lookup_pc(&t->frame), t->space);
 		step = mt_unwind_step(t, rule, &t->frame);
 		if (step != MT_STEP_CALLER) {
 			end = end_of_step(step, rule);
+			if (end == MT_END_NO_ROW && starts_function(t->frame.pc))
+				end = MT_END_COMPLETE;
 			break;
 		}
+		if (n >= depth || n >= MT_STACK_DEPTH_MAX)
+			break; /* only now: there is one more */
 		pc = t->frame.pc;
 		if (pc == trampoline)
 			t->frame.pc = pc = real_return(t->frame.sp - 8, trampoline);
+		if (t->frame.exact)
+			pc |= MT_PC_EXACT;
 		t->frames[n] = pc;
 		hash = HASH_MIX(hash, pc);
 	}

@@ -139,7 +139,12 @@ struct mt_index_bucket {
 	__u64 entry[MT_BUCKET_SLOTS]; /* hash: high 44 bits | site: low 20 */
 };
 
-/* A piece of a stack, return addresses leaf first; next is a chunk number or 0. */
+/* Set in a frame of a stored stack: a signal came in at this address. All others are return addresses,
+ * the call is right before them. */
+#define MT_PC_EXACT (1ULL << 63)
+#define MT_PC(frame) ((frame) & ~MT_PC_EXACT)
+
+/* A piece of a stack, frames leaf first; next is a chunk number or 0. */
 struct mt_chunk {
 	__u64 pc[MT_CHUNK_FRAMES];
 	__u64 next; /* next chunk of the stack, or pool link */

@@ -20,7 +20,7 @@ struct names_frame {
 };
 
 /*
- * Names a stack (return addresses, leaf first); inlined functions are frames of their own. A chain
+ * Names a stack (frames as they are stored, leaf first); inlined functions are frames of their own. A chain
  * that leaves the executable mappings was no chain from there on: the rest is cut. *frames is the
  * caller's to free. Returns the count or -ENOMEM.
  */

@@ -50,6 +50,15 @@ static enum found find_rule(struct code *code, const struct modules *modules, pi
 		       FOUND_NO_TABLE;
 }
 
+/* As the probes see it: a return address that no call left there. */
+static bool starts_function(struct code *code, const struct modules *modules, pid_t pid, uint64_t pc)
+{
+	uint32_t rule;
+
+	return find_rule(code, modules, pid, pc, &rule) == FOUND_RULE &&
+	       MT_RULE_KIND(rule) != MT_ROW_NONE;
+}
+
 static enum mt_stack_end end_of(int step)
 {
 	switch (step) {
@@ -77,7 +86,7 @@ uint32_t unwind_cold(struct code *code, const struct space *space, const struct 
 
 	*end = modules ? MT_END_DEPTH : MT_END_NO_TABLE;
 	pcs[n++] = frame.pc;
-	while (modules && n < depth && n < MT_STACK_DEPTH_MAX) {
+	while (modules) {
 		found = find_rule(code, modules, cold->tgid, mt_frame_lookup_pc(&frame), &rule);
 		if (found == FOUND_NO_TABLE) {
 			*end = MT_END_NO_TABLE;
@@ -88,9 +97,13 @@ uint32_t unwind_cold(struct code *code, const struct space *space, const struct 
 		step = mt_unwind_step((void *)cold, rule, &frame);
 		if (step != MT_STEP_CALLER) {
 			*end = end_of(step);
+			if (*end == MT_END_NO_ROW && starts_function(code, modules, cold->tgid, frame.pc))
+				*end = MT_END_COMPLETE;
 			break;
 		}
-		pcs[n++] = frame.pc;
+		if (n >= depth || n >= MT_STACK_DEPTH_MAX)
+			break; /* only now: there is one more */
+		pcs[n++] = frame.pc | (frame.exact ? MT_PC_EXACT : 0);
 	}
 	return n;
 }
