@@ -166,14 +166,17 @@ static unsigned int module_number(struct witness_table *t, const struct link_map
 
 	for (unsigned int i = 1; i < t->module_cnt; i++)
 		if (t->modules[i].map == (uintptr_t)map &&
-		    !strncmp(t->modules[i].name + 1, map->l_name, sizeof(m->name) - 2))
+		    (!map->l_name[0] ||
+		     !strncmp(t->modules[i].name, map->l_name, sizeof(m->name) - 1)))
 			return i;
 	if (t->module_cnt == WITNESS_MODULES)
 		die("stack_witness: too many modules\n");
 	m = &t->modules[t->module_cnt];
 	m->map = (uintptr_t)map;
-	m->name[0] = '=';
-	strncpy(m->name + 1, map->l_name, sizeof(m->name) - 2);
+	if (map->l_name[0])
+		strncpy(m->name, map->l_name, sizeof(m->name) - 1);
+	else if (readlink("/proc/self/exe", m->name, sizeof(m->name) - 1) < 0)
+		die("stack_witness: the program has no path\n");
 	return t->module_cnt++;
 }
 

@@ -25,7 +25,7 @@
 
 struct witness_module {
 	uint64_t map; /* the loader's record of it */
-	char name[248]; /* as the loader has it; empty: code that is in no module */
+	char name[248]; /* as the loader has it, the program's path; empty: code in no module */
 };
 
 struct witness_stack {
