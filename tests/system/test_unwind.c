@@ -6,9 +6,14 @@
 #include "servers.h"
 #include "witness.h"
 
+#include <linux/perf_event.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "expect.h"
 
 SUITE(unwind_truth);
 
@@ -237,4 +242,90 @@ Test(unwind_truth, a_signal_at_every_instruction)
 	cr_expect_geq(w.stacks, 1000);
 	cr_expect_eq(w.equal + w.cut, w.stacks);
 	cr_expect_geq(w.equal, 1000);
+}
+
+/* ---- return probes of others -------------------------------------------------------------------------
+ */
+
+SUITE(return_probes);
+
+static int number_in(const char *path, const char *format)
+{
+	FILE *file = fopen(path, "re");
+	int number = -1;
+
+	if (file) {
+		if (fscanf(file, format, &number) != 1)
+			number = -1;
+		fclose(file);
+	}
+	return number;
+}
+
+/* Where nm says a function is; in what gcc links by default that is its place in the file too. */
+static unsigned long long place_of(const char *path, const char *function)
+{
+	struct child *child;
+	const char *line;
+
+	run(&(struct start){ .argv = LIST("nm", path) }, &child);
+	line = strstr(file_text(child->out), text_of(" t %s\n", function)) ?:
+	       strstr(file_text(child->out), text_of(" T %s\n", function));
+	cr_assert(line, "%s has no %s", path, function);
+	while (line[-1] != '\n')
+		line--;
+	return strtoull(line, NULL, 16);
+}
+
+/* A return probe for whoever runs the file, on one CPU; its counter. */
+static int return_probe(const char *path, const char *function, int cpu)
+{
+	struct perf_event_attr attr = { .size = sizeof(attr) };
+	int fd;
+
+	attr.type = (unsigned int)number_in("/sys/bus/event_source/devices/uprobe/type", "%d");
+	attr.config = 1ULL << number_in("/sys/bus/event_source/devices/uprobe/format/retprobe",
+					"config:%d");
+	attr.uprobe_path = (unsigned long)path;
+	attr.probe_offset = place_of(path, function);
+	fd = (int)syscall(SYS_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+	if (fd < 0)
+		skip("no return probes by perf here");
+	return fd;
+}
+
+static json_t *stack_of_deep(void)
+{
+	struct trace trace;
+
+	trace_run(&trace, &(struct trace_request){ .way = LAUNCHED, .argv = LIST("deep", "50") });
+	expect_exact(&trace);
+	cr_assert_eq(json_array_size(member(trace.report, "sites")), 1);
+	cr_expect_eq(figure(trace.report, "stack_quality.complete"), 1);
+	return member(json_array_get(member(trace.report, "sites"), 0), "stack");
+}
+
+/* While the chain runs, the kernel's trampoline is where the return addresses of 25 frames were. */
+Test(return_probes, of_outer_functions_do_not_show_in_the_stack)
+{
+	const char *path = target_path("deep");
+	json_t *without = stack_of_deep(), *with;
+	long cpu_cnt = sysconf(_SC_NPROCESSORS_CONF);
+	unsigned long long hits = 0;
+	int probes[64];
+
+	cr_assert_leq(cpu_cnt, 64);
+	for (int cpu = 0; cpu < cpu_cnt; cpu++)
+		probes[cpu] = return_probe(path, "odd_call", cpu);
+	with = stack_of_deep();
+	for (int cpu = 0; cpu < cpu_cnt; cpu++) {
+		unsigned long long seen = 0;
+
+		cr_assert_eq(read(probes[cpu], &seen, sizeof(seen)), (ssize_t)sizeof(seen));
+		hits += seen;
+		close(probes[cpu]);
+	}
+	cr_expect_eq(hits, 25, "the probe was hit %llu times", hits);
+	cr_expect(json_equal(with, without), "%s\nis not\n%s", json_dumps(with, JSON_INDENT(1)),
+		  json_dumps(without, JSON_INDENT(1)));
 }
