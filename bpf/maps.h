@@ -46,6 +46,7 @@ struct mt_task {
 	} recent[MT_RECENT];
 	/* the unwinder's */
 	__u32 space; /* of the account */
+	__u32 removals; /* of the account */
 	__u32 window_have; /* bytes in window, from window_at on */
 	__u64 window_at;
 	struct mt_frame frame; /* it is in; here, because the verifier follows what is in registers */

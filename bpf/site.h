@@ -35,7 +35,7 @@ GLOBAL int site_matches(struct mt_task *t, u32 site, u32 acct, u32 frame_cnt)
 	struct mt_site *s = site_at(site);
 	u64 chunk;
 
-	if (!t || !s || s->acct != acct || s->frame_cnt != frame_cnt)
+	if (!t || !s || s->acct != acct || s->frame_cnt != frame_cnt || s->removals != t->removals)
 		return 0;
 	chunk = s->chunk;
 	for (u32 c = 0; c < MT_CHUNKS_PER_STACK_MAX; c++) {
@@ -104,6 +104,7 @@ GLOBAL int site_create(struct mt_task *t, u32 acct, u32 frame_cnt, u64 hash, u32
 	s->chunk = chunk;
 	s->frame_cnt = frame_cnt;
 	s->stack_end = frame_cnt ? end : MT_END_OFF;
+	s->removals = t->removals;
 	s->alloc_blocks = 0;
 	s->alloc_bytes = 0;
 	s->live_bytes = 0;
@@ -242,7 +243,7 @@ GLOBAL int site_intern_slow(struct mt_task *t, u32 acct, u64 hash)
 /* The site of the stack in t, or 0. */
 static __always_inline u32 site_intern(struct mt_task *t, u32 acct)
 {
-	u64 hash = (t->hash ^ acct) * HASH_PRIME;
+	u64 hash = (t->hash ^ acct ^ (u64)t->removals << 32) * HASH_PRIME;
 	u64 n = t->frame_cnt;
 	u32 site, at;
 

@@ -127,16 +127,36 @@ GLOBAL int stack_unwind(struct mt_task *t, u64 pc, u64 sp, u64 fp)
 	return end;
 }
 
+/* Has code come or gone? What the cache knows of the addresses holds no more then, and neither do the
+ * names. A loader allocates between one and the other, so what takes another's place does not go unseen;
+ * what is mapped straight over something is heard of later, by user space. */
+static __always_inline void space_check(struct mt_acct *a)
+{
+	u32 now = bpf_get_current_task_btf()->mm->exec_vm, before = a->exec_pages;
+
+	if (now == before)
+		return;
+	a->exec_pages = now;
+	if (!before)
+		return;
+	a->space = MT_SPACE_SEEN_CHANGED | __sync_fetch_and_add(&control.next_space, 1);
+	if (now < before && a->removals < MT_REMOVALS_MAX)
+		a->removals++;
+}
+
 /* Takes the current call path into t. */
-static __always_inline void stack_take(struct pt_regs *ctx, struct mt_task *t, const struct mt_acct *a)
+static __always_inline void stack_take(struct pt_regs *ctx, struct mt_task *t, struct mt_acct *a)
 {
 	u32 how = control.stacks;
 
 	t->frame_cnt = 0;
 	t->hash = HASH_PRIME;
 	t->stack_end = MT_END_OFF;
+	t->removals = 0;
 	if (how == MT_STACKS_DWARF) {
+		space_check(a);
 		t->space = a->space;
+		t->removals = a->removals;
 		stack_unwind(t, PT_REGS_IP(ctx), PT_REGS_SP(ctx), PT_REGS_FP(ctx));
 	} else if (how == MT_STACKS_FP) {
 		stack_walk(t, PT_REGS_IP(ctx), PT_REGS_SP(ctx), PT_REGS_FP(ctx));

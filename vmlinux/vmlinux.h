@@ -60,6 +60,7 @@ struct uprobes_state {
 };
 
 struct mm_struct {
+	unsigned long exec_vm;
 	struct uprobes_state uprobes_state;
 };
 

@@ -165,7 +165,9 @@ struct mt_site {
 	__u64 epoch;
 	__u64 first_ns;
 	__u64 next_free; /* pool link */
-	__u64 pad[5];
+	__u32 removals; /* of the account, when its stack was first seen */
+	__u32 pad0;
+	__u64 pad[4];
 };
 
 enum mt_acct_state {
@@ -231,7 +233,8 @@ struct mt_acct {
 	__u32 space; /* number of its address map: forked copies share it, until something is mapped */
 	char comm[MT_COMM_LEN];
 	__u64 next_free; /* pool link */
-	__u64 pad[1];
+	__u32 exec_pages; /* mapped executable, when a stack was last taken */
+	__u32 removals;	  /* how often that had become less, up to MT_REMOVALS_MAX */
 };
 
 /* A sum over accounts: scope 0 is everything; a limit may apply to each. */
@@ -263,8 +266,14 @@ struct mt_file_id {
 	__u64 dev; /* as the kernel encodes it */
 };
 
-/* Numbers of address maps that changed (mt_acct.space); others are ids of accounts. */
+/* Numbers of address maps that changed (mt_acct.space), as user space and as a probe saw it; others are
+ * ids of accounts. */
 #define MT_SPACE_CHANGED 0x80000000U
+#define MT_SPACE_SEEN_CHANGED 0x40000000U
+
+/* Stacks from before and after code was unmapped are different sites, because the same addresses may be
+ * another library's. Code made at run time comes and goes without end, so there is one. */
+#define MT_REMOVALS_MAX 64
 
 /* What is known of an executable file. */
 enum mt_file_known {
@@ -373,6 +382,8 @@ struct mt_control {
 	__u64 next_acct_id;
 	__u32 want_live;  /* user space should add a segment */
 	__u32 want_index;
+	__u32 next_space; /* see MT_SPACE_SEEN_CHANGED */
+	__u32 pad0;
 	__u64 spilled; /* blocks in the spill hash now */
 	__u32 task_spilled; /* threads in task_spill, ever */
 	__u32 pad;
