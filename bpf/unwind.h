@@ -127,8 +127,8 @@ GLOBAL int stack_unwind(struct mt_task *t, u64 pc, u64 sp, u64 fp)
 	return end;
 }
 
-/* Has code come or gone? What the cache knows of the addresses holds no more then, and neither do the
- * names. A loader allocates between one and the other, so what takes another's place does not go unseen;
+/* Has code come or gone? What the cache knows of the addresses holds no more then, and when some is gone
+ * they may become another library's, so that equal stacks need not be the same. A loader allocates between one and the other, so what takes another's place does not go unseen;
  * what is mapped straight over something is heard of later, by user space. */
 static __always_inline void space_check(struct mt_acct *a)
 {
@@ -140,7 +140,7 @@ static __always_inline void space_check(struct mt_acct *a)
 	if (!before)
 		return;
 	a->space = MT_SPACE_SEEN_CHANGED | __sync_fetch_and_add(&control.next_space, 1);
-	if (now < before && a->removals < MT_REMOVALS_MAX)
+	if (now < before)
 		a->removals++;
 }
 
@@ -153,6 +153,7 @@ static __always_inline void stack_take(struct pt_regs *ctx, struct mt_task *t, s
 	t->hash = HASH_PRIME;
 	t->stack_end = MT_END_OFF;
 	t->removals = 0;
+	t->places = 0;
 	if (how == MT_STACKS_DWARF) {
 		space_check(a);
 		t->space = a->space;

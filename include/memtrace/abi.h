@@ -165,9 +165,10 @@ struct mt_site {
 	__u64 epoch;
 	__u64 first_ns;
 	__u64 next_free; /* pool link */
-	__u32 removals; /* of the account, when its stack was first seen */
+	__u64 places;	/* hash of what is mapped at its frames; 0: could not be told */
+	__u32 removals; /* of the account, when they were last known to be that */
 	__u32 pad0;
-	__u64 pad[4];
+	__u64 pad[3];
 };
 
 enum mt_acct_state {
@@ -234,7 +235,7 @@ struct mt_acct {
 	char comm[MT_COMM_LEN];
 	__u64 next_free; /* pool link */
 	__u32 exec_pages; /* mapped executable, when a stack was last taken */
-	__u32 removals;	  /* how often that had become less, up to MT_REMOVALS_MAX */
+	__u32 removals;	  /* how often that had become less */
 };
 
 /* A sum over accounts: scope 0 is everything; a limit may apply to each. */
@@ -270,10 +271,6 @@ struct mt_file_id {
  * ids of accounts. */
 #define MT_SPACE_CHANGED 0x80000000U
 #define MT_SPACE_SEEN_CHANGED 0x40000000U
-
-/* Stacks from before and after code was unmapped are different sites, because the same addresses may be
- * another library's. Code made at run time comes and goes without end, so there is one. */
-#define MT_REMOVALS_MAX 64
 
 /* What is known of an executable file. */
 enum mt_file_known {

@@ -82,7 +82,7 @@ static int add_made_root(struct frames *f, struct symbols *symbols, const struct
 	return cnt < 0 ? cnt : add_named(f, symbols, range, pid, address + (cnt > 0));
 }
 
-int names_of_stack(struct symbols *symbols, const struct space *space, pid_t pid,
+int names_of_stack(struct symbols *symbols, const struct space *space, pid_t pid, uint64_t time_ns,
 		   const uint64_t *pcs, uint32_t cnt, struct names_frame **frames)
 {
 	const struct modules *modules = space ? space_modules(space) : NULL;
@@ -91,7 +91,8 @@ int names_of_stack(struct symbols *symbols, const struct space *space, pid_t pid
 
 	for (uint32_t i = 0; i < cnt && !err; i++) {
 		uint64_t address = address_of(pcs, cnt, i);
-		const struct module_range *range = modules ? modules_find(modules, address) : NULL;
+		const struct module_range *range =
+			modules ? modules_find_at(modules, address, time_ns) : NULL;
 		struct names_frame *out;
 
 		if (range) {

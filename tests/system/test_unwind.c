@@ -329,3 +329,82 @@ Test(return_probes, of_outer_functions_do_not_show_in_the_stack)
 	cr_expect(json_equal(with, without), "%s\nis not\n%s", json_dumps(with, JSON_INDENT(1)),
 		  json_dumps(without, JSON_INDENT(1)));
 }
+
+/* ---- one library in the place of another ------------------------------------------------------------- */
+
+SUITE(remap);
+
+/* The site with that many bytes a block: its functions, leaf first, down to main. A stack may be cut short
+ * before the library's table is there, where the report says so; its leaf must be right. */
+static const char *functions_of(const json_t *report, long long size, const char *leaf,
+				long long *blocks, long long *cut)
+{
+	const char *names = "";
+	json_t *site, *frame;
+	size_t i, n;
+
+	*blocks = 0;
+	json_array_foreach(member(report, "sites"), i, site)
+	{
+		if (figure(site, "alloc_bytes") != size * figure(site, "alloc_blocks"))
+			continue;
+		*blocks += figure(site, "alloc_blocks");
+		if (!strcmp(json_string_value(member(site, "stack_end")), "no_table")) {
+			*cut += figure(site, "alloc_blocks");
+			frame = json_array_get(member(site, "stack"), 0);
+			cr_expect_str_eq(json_string_value(member(frame, "symbol")), leaf);
+			continue;
+		}
+		cr_expect_str_empty(names, "two sites: %s", names);
+		names = "";
+		json_array_foreach(member(site, "stack"), n, frame)
+		{
+			const char *name = json_string_value(member(frame, "symbol"));
+
+			names = text_of("%s%s ", names, name ? name : "?");
+			if (name && !strcmp(name, "main"))
+				break;
+		}
+	}
+	return names;
+}
+
+static void expect_remapped(enum way way, const char *rounds, long long blocks)
+{
+	struct trace trace;
+	long long seen, cut = 0;
+
+	trace_run(&trace, &(struct trace_request){
+				  .way = way,
+				  .argv = LIST("remap", rounds, target_path("remap_first"),
+					       target_path("remap_other")),
+			  });
+	expect_consistent(trace.report);
+	cr_expect_str_eq(functions_of(trace.report, 1000, "inner_first", &seen, &cut),
+			 "inner_first outer_first use main ");
+	cr_expect_eq(seen, blocks, "%lld blocks", seen);
+	cr_expect_str_eq(functions_of(trace.report, 3000, "inner_other", &seen, &cut),
+			 "inner_other outer_other use main ");
+	cr_expect_eq(seen, blocks, "%lld blocks", seen);
+	cr_expect_eq(figure(trace.report, "stack_quality.broken_chain"), 0);
+	cr_expect_eq(figure(trace.report, "stack_quality.no_row"), 0);
+	cr_expect_leq(cut, figure(trace.report, "notices.stacks_cut_short"));
+	cr_expect(way != LAUNCHED || !cut, "%lld stacks cut short", cut);
+}
+
+/* Both have the same code at the same addresses, but for the size of a frame. */
+Test(remap, a_library_where_another_was_has_its_own_stacks_and_names)
+{
+	expect_remapped(LAUNCHED, "1", 10);
+}
+
+Test(remap, the_first_one_comes_back_and_is_one_site_again)
+{
+	expect_remapped(LAUNCHED, "20", 200);
+}
+
+/* Tables of libraries that come after the attach are loaded while the program runs on. */
+Test(remap, in_an_attached_process_too)
+{
+	expect_remapped(ATTACHED, "200", 2000);
+}
