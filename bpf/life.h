@@ -54,6 +54,8 @@ int BPF_PROG(on_newtask, struct task_struct *child, u64 clone_flags)
 		return 0;
 	m.scope = a->scope;
 	forked->space = a->space;
+	forked->exec_pages = a->exec_pages;
+	forked->removals = a->removals;
 	now = forked->start_ns;
 	forked->flags = MT_ACCT_FORKED | (a->flags & MT_ACCT_FROM_START);
 	if (control.follow == MT_FOLLOW_BY_PID)

@@ -27,6 +27,12 @@ struct mt_window {
 	__u64 words[MT_WINDOW_BYTES / 8 + 1];
 };
 
+/* What is mapped somewhere. */
+struct mt_place {
+	__u64 start, end;
+	__u64 what; /* file and place in it; 0: no file */
+};
+
 struct mt_task {
 	__u32 epoch; /* of control when acct was looked up */
 	__u32 acct;
@@ -46,6 +52,9 @@ struct mt_task {
 	} recent[MT_RECENT];
 	/* the unwinder's */
 	__u32 space; /* of the account */
+	__u32 removals; /* of the account */
+	__u64 places;	/* of the stack below; 0: not looked at, or could not be told */
+	struct mt_place place; /* scratch of the look */
 	__u32 window_have; /* bytes in window, from window_at on */
 	__u64 window_at;
 	struct mt_code_file missing; /* the file that had no table, for an address in it */

@@ -101,6 +101,58 @@ int list_code(struct bpf_iter__task_vma *ctx)
 	return 0;
 }
 
+#define NOTHING_MAPPED (-2) /* -ENOENT */
+
+static long see_place(struct task_struct *task, struct vm_area_struct *vma, struct mt_place *p)
+{
+	struct inode *inode = BPF_CORE_READ(vma, vm_file, f_inode);
+	u64 what;
+
+	p->start = BPF_CORE_READ(vma, vm_start);
+	p->end = BPF_CORE_READ(vma, vm_end);
+	if (!inode)
+		return 0;
+	what = p->start - ((u64)BPF_CORE_READ(vma, vm_pgoff) << PAGE_SHIFT);
+	what = HASH_MIX(what, BPF_CORE_READ(inode, i_ino));
+	what = HASH_MIX(what, (u64)BPF_CORE_READ(inode, i_sb, s_dev));
+	p->what = HASH_MIX(what, change_time(inode));
+	return 0;
+}
+
+/* Looks at what is mapped at an address, unless it is what was looked at last. */
+GLOBAL int place_move(struct mt_task *t, u64 pc)
+{
+	struct mt_place p = {};
+	long err;
+
+	if (!t)
+		return -1;
+	if (pc - t->place.start < t->place.end - t->place.start)
+		return 0;
+	err = bpf_find_vma(bpf_get_current_task_btf(), pc, see_place, &p, 0);
+	t->place = p;
+	return err == NOTHING_MAPPED ? 0 : err;
+}
+
+/* A hash of what is mapped at the frames in t, in t->places; 0 when the map of the process was locked. */
+GLOBAL int stack_places(struct mt_task *t)
+{
+	u64 hash = HASH_PRIME;
+
+	if (!t)
+		return 0;
+	t->places = t->place.start = t->place.end = 0;
+	for (u32 i = 0; i < MT_STACK_DEPTH_MAX; i++) {
+		if (i >= t->frame_cnt)
+			break;
+		if (place_move(t, MT_PC(t->frames[i]) - 1))
+			return 0;
+		hash = HASH_MIX(hash, t->place.what);
+	}
+	t->places = hash | 1;
+	return 0;
+}
+
 static __always_inline struct mt_row *row_at(u32 row)
 {
 	u32 segment = row / MT_ROW_SEGMENT, slot = row % MT_ROW_SEGMENT;

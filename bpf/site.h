@@ -29,13 +29,16 @@ static __always_inline struct mt_index_bucket *index_bucket(u32 generation, u64 
 	return bpf_map_lookup_elem(inner, &at);
 }
 
-/* Are the frames in t those of the site? Both are padded with zeros to whole chunks. */
+/* Are the frames in t those of the site? Both are padded with zeros to whole chunks. Since code was
+ * unmapped, what is at the addresses must be the same too. */
 static __always_inline int site_compare(struct mt_task *t, u32 site, u32 acct, u32 frame_cnt)
 {
 	struct mt_site *s = site_at(site);
 	u64 chunk;
 
 	if (!s || s->acct != acct || s->frame_cnt != frame_cnt)
+		return 0;
+	if (s->removals != t->removals && (!t->places || s->places != t->places))
 		return 0;
 	chunk = s->chunk;
 	for (u32 c = 0; c < MT_CHUNKS_PER_STACK_MAX; c++) {
@@ -54,6 +57,7 @@ static __always_inline int site_compare(struct mt_task *t, u32 site, u32 acct, u
 			return 0;
 		chunk = piece->next;
 	}
+	s->removals = t->removals;
 	return 1;
 }
 
@@ -109,6 +113,8 @@ GLOBAL int site_create(struct mt_task *t, u32 acct, u32 frame_cnt, u64 hash, u32
 	s->chunk = chunk;
 	s->frame_cnt = frame_cnt;
 	s->stack_end = frame_cnt ? end : MT_END_OFF;
+	s->removals = t->removals;
+	s->places = t->places;
 	s->alloc_blocks = 0;
 	s->alloc_bytes = 0;
 	s->live_bytes = 0;
@@ -235,6 +241,13 @@ GLOBAL int site_intern_slow(struct mt_task *t, u32 acct, u64 hash)
 	site = site_find(t, acct, n, hash);
 	if (site)
 		return site;
+	if (control.stacks == MT_STACKS_DWARF)
+		stack_places(t);
+	if (t->removals) {
+		site = site_find(t, acct, n, hash);
+		if (site)
+			return site;
+	}
 	site = site_create(t, acct, n, hash, t->stack_end);
 	if (!site) {
 		count_loss(MT_LOSS_SITE_TABLE_FULL);

@@ -58,6 +58,15 @@ GLOBAL u64 real_return(u64 at, u64 trampoline)
 	return trampoline;
 }
 
+/* Where nothing is known of the byte before a return address, but of that address itself, no call was
+ * made: a program put a function's start there by hand, and nothing called that (makecontext). */
+static __always_inline bool starts_function(struct mt_task *t, u64 pc)
+{
+	u32 kind = MT_RULE_KIND(rule_find(t, pc));
+
+	return kind > MT_ROW_NONE && kind < MT_ROW_KIND_CNT;
+}
+
 static __always_inline u32 end_of_step(int step, u32 rule)
 {
 	switch (step) {
@@ -93,16 +102,22 @@ GLOBAL int stack_unwind(struct mt_task *t, u64 pc, u64 sp, u64 fp)
 	t->window_have = 0;
 	t->frames[0] = pc;
 	hash = HASH_MIX(hash, pc);
-	for (n = 1; n < MT_STACK_DEPTH_MAX && n < depth; n++) {
+	for (n = 1; n <= MT_STACK_DEPTH_MAX; n++) {
 		rule = rule_at(t, mt_frame_lookup_pc(&t->frame));
 		step = mt_unwind_step(t, rule, &t->frame);
 		if (step != MT_STEP_CALLER) {
 			end = end_of_step(step, rule);
+			if (end == MT_END_NO_ROW && starts_function(t, t->frame.pc))
+				end = MT_END_COMPLETE;
 			break;
 		}
+		if (n >= depth || n >= MT_STACK_DEPTH_MAX)
+			break; /* only now: there is one more */
 		pc = t->frame.pc;
 		if (pc == trampoline)
 			t->frame.pc = pc = real_return(t->frame.sp - 8, trampoline);
+		if (t->frame.exact)
+			pc |= MT_PC_EXACT;
 		t->frames[n] = pc;
 		hash = HASH_MIX(hash, pc);
 	}
@@ -112,16 +127,37 @@ GLOBAL int stack_unwind(struct mt_task *t, u64 pc, u64 sp, u64 fp)
 	return end;
 }
 
+/* Has code come or gone? What the cache knows of the addresses holds no more then, and when some is gone
+ * they may become another library's, so that equal stacks need not be the same. A loader allocates between one and the other, so what takes another's place does not go unseen;
+ * what is mapped straight over something is heard of later, by user space. */
+static __always_inline void space_check(struct mt_acct *a)
+{
+	u32 now = bpf_get_current_task_btf()->mm->exec_vm, before = a->exec_pages;
+
+	if (now == before)
+		return;
+	a->exec_pages = now;
+	if (!before)
+		return;
+	a->space = MT_SPACE_SEEN_CHANGED | __sync_fetch_and_add(&control.next_space, 1);
+	if (now < before)
+		a->removals++;
+}
+
 /* Takes the current call path into t. */
-static __always_inline void stack_take(struct pt_regs *ctx, struct mt_task *t, const struct mt_acct *a)
+static __always_inline void stack_take(struct pt_regs *ctx, struct mt_task *t, struct mt_acct *a)
 {
 	u32 how = control.stacks;
 
 	t->frame_cnt = 0;
 	t->hash = HASH_PRIME;
 	t->stack_end = MT_END_OFF;
+	t->removals = 0;
+	t->places = 0;
 	if (how == MT_STACKS_DWARF) {
+		space_check(a);
 		t->space = a->space;
+		t->removals = a->removals;
 		stack_unwind(t, PT_REGS_IP(ctx), PT_REGS_SP(ctx), PT_REGS_FP(ctx));
 	} else if (how == MT_STACKS_FP) {
 		stack_walk(t, PT_REGS_IP(ctx), PT_REGS_SP(ctx), PT_REGS_FP(ctx));

@@ -60,6 +60,7 @@ struct uprobes_state {
 };
 
 struct mm_struct {
+	unsigned long exec_vm;
 	struct uprobes_state uprobes_state;
 };
 
@@ -125,6 +126,7 @@ struct file {
 
 struct vm_area_struct {
 	unsigned long vm_start;
+	unsigned long vm_end;
 	unsigned long vm_pgoff;
 	struct file *vm_file;
 };

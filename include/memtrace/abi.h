@@ -139,7 +139,12 @@ struct mt_index_bucket {
 	__u64 entry[MT_BUCKET_SLOTS]; /* hash: high 44 bits | site: low 20 */
 };
 
-/* A piece of a stack, return addresses leaf first; next is a chunk number or 0. */
+/* Set in a frame of a stored stack: a signal came in at this address. All others are return addresses,
+ * the call is right before them. */
+#define MT_PC_EXACT (1ULL << 63)
+#define MT_PC(frame) ((frame) & ~MT_PC_EXACT)
+
+/* A piece of a stack, frames leaf first; next is a chunk number or 0. */
 struct mt_chunk {
 	__u64 pc[MT_CHUNK_FRAMES];
 	__u64 next; /* next chunk of the stack, or pool link */
@@ -160,7 +165,10 @@ struct mt_site {
 	__u64 epoch;
 	__u64 first_ns;
 	__u64 next_free; /* pool link */
-	__u64 pad[5];
+	__u64 places;	/* hash of what is mapped at its frames; 0: could not be told */
+	__u32 removals; /* of the account, when they were last known to be that */
+	__u32 pad0;
+	__u64 pad[3];
 };
 
 enum mt_acct_state {
@@ -226,7 +234,8 @@ struct mt_acct {
 	__u32 space; /* number of its address map: forked copies share it, until something is mapped */
 	char comm[MT_COMM_LEN];
 	__u64 next_free; /* pool link */
-	__u64 pad[1];
+	__u32 exec_pages; /* mapped executable, when a stack was last taken */
+	__u32 removals;	  /* how often that had become less */
 };
 
 /* A sum over accounts: scope 0 is everything; a limit may apply to each. */
@@ -258,8 +267,10 @@ struct mt_file_id {
 	__u64 dev; /* as the kernel encodes it */
 };
 
-/* Numbers of address maps that changed (mt_acct.space); others are ids of accounts. */
+/* Numbers of address maps that changed (mt_acct.space), as user space and as a probe saw it; others are
+ * ids of accounts. */
 #define MT_SPACE_CHANGED 0x80000000U
+#define MT_SPACE_SEEN_CHANGED 0x40000000U
 
 /* What is known of an executable file. */
 enum mt_file_known {
@@ -377,6 +388,8 @@ struct mt_control {
 	__u64 next_acct_id;
 	__u32 want_live;  /* user space should add a segment */
 	__u32 want_index;
+	__u32 next_space; /* see MT_SPACE_SEEN_CHANGED */
+	__u32 pad0;
 	__u64 spilled; /* blocks in the spill hash now */
 	__u32 task_spilled; /* threads in task_spill, ever */
 	__u32 pad;

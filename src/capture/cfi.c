@@ -21,6 +21,9 @@
 
 #define CIE_SLOTS 64
 
+/* Hand-written code at an entry: 61 bytes in glibc's loader. What follows a longer gap is another's. */
+#define ENTRY_BYTES_MAX 128
+
 /* What functions share; decoded once, found again by its offset. */
 struct cie {
 	bool known, usable;
@@ -347,6 +350,19 @@ static int add_function_rows(struct builder *b, const struct function *function)
 	return 0;
 }
 
+/* What no function covers says nothing. But the code at the program's entry, which the kernel jumps to,
+ * has no caller, and the loader's own says so nowhere: every constructor's stack ends there. */
+static int add_gap(struct builder *b, uint32_t end)
+{
+	uint64_t entry = b->file.ehdr.e_entry;
+	int err = add_row(b, b->covered, MT_RULE(MT_ROW_NONE, 0, 0));
+
+	if (!err && entry >= b->covered && entry < end && end - entry <= ENTRY_BYTES_MAX &&
+	    is_code(b, entry))
+		err = add_row(b, entry, MT_RULE(MT_ROW_END, 0, 0));
+	return err;
+}
+
 static int build_function(struct builder *b, const struct function *function)
 {
 	const struct cfi_section *section = &b->sections[function->order >> 31];
@@ -370,7 +386,7 @@ static int build_function(struct builder *b, const struct function *function)
 		return 0;
 	}
 	if (function->start > b->covered) {
-		err = add_row(b, b->covered, MT_RULE(MT_ROW_NONE, 0, 0));
+		err = add_gap(b, function->start);
 		b->covered = function->start;
 	}
 	err = err ?: add_function_rows(b, function);

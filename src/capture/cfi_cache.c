@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define VERSION 1 /* of the layout, and of what rows mean */
+#define VERSION 2 /* of the layout, and of what rows mean */
 #define MAGIC "mtunwind"
 #define CHUNK_BYTES (256 << 10) /* read, then summed while it is in the processor's cache */
 #define NAME_LEN (2 * CFI_CACHE_ID_MAX + 48)
@@ -92,7 +92,7 @@ static bool id_is_usable(size_t id_len)
 	return id_len && id_len <= CFI_CACHE_ID_MAX;
 }
 
-/* HEX.unwind1 */
+/* HEX.unwind2 */
 static void file_name(char name[static NAME_LEN], const uint8_t *id, size_t id_len)
 {
 	for (size_t i = 0; i < id_len; i++)

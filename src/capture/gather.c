@@ -58,6 +58,8 @@ static void take_site(struct site_record *out, const struct mt_site *s, const st
 
 	out->number = number;
 	out->stack_end = s->stack_end;
+	out->places = s->places;
+	out->first_ns = s->first_ns;
 	out->alloc_blocks = s->alloc_blocks;
 	out->alloc_bytes = s->alloc_bytes;
 	out->live_blocks = ages->blocks;
@@ -72,13 +74,22 @@ static void take_site(struct site_record *out, const struct mt_site *s, const st
 	out->aged_youngest_ns = ages->aged_youngest_ns;
 }
 
-static int by_stack(const void *a, const void *b)
+static int by_frames(const struct site_record *x, const struct site_record *y)
 {
-	const struct site_record *x = a, *y = b;
-
 	if (x->frame_cnt != y->frame_cnt)
 		return x->frame_cnt < y->frame_cnt ? -1 : 1;
 	return memcmp(x->pcs, y->pcs, x->frame_cnt * sizeof(*x->pcs));
+}
+
+/* Equal stacks together, in order of time; those whose places are not known behind the others. */
+static int by_stack(const void *a, const void *b)
+{
+	const struct site_record *x = a, *y = b;
+	int order = by_frames(x, y);
+
+	if (order || !x->places != !y->places)
+		return order ? order : !x->places ? 1 : -1;
+	return x->first_ns < y->first_ns ? -1 : x->first_ns > y->first_ns;
 }
 
 static uint64_t older(uint64_t a, uint64_t b)
@@ -105,20 +116,35 @@ static void site_merge(struct site_record *into, const struct site_record *twin)
 		into->aged_youngest_ns = twin->aged_youngest_ns;
 }
 
+/* Among sites with equal stacks the one that is the same, or NULL. A site whose places are not known was
+ * mostly unwound by user space, until the table was there: it is the first one that began later. */
+static struct site_record *twin_of(struct site_record *sites, uint32_t cnt, const struct site_record *s)
+{
+	for (uint32_t i = 0; i < cnt; i++)
+		if (s->places ? sites[i].places == s->places :
+				sites[i].first_ns >= s->first_ns || i + 1 == cnt)
+			return &sites[i];
+	return NULL;
+}
+
 static void merge_twins(struct account_record *r)
 {
-	uint32_t n = 0;
+	uint32_t n = 0, run = 0; /* sites that stay; the first of those with this stack */
 
-	if (!r->site_cnt)
-		return;
-	qsort(r->sites, r->site_cnt, sizeof(*r->sites), by_stack);
-	for (uint32_t i = 1; i < r->site_cnt; i++) {
-		if (by_stack(&r->sites[n], &r->sites[i]))
-			r->sites[++n] = r->sites[i];
+	if (r->site_cnt)
+		qsort(r->sites, r->site_cnt, sizeof(*r->sites), by_stack);
+	for (uint32_t i = 0; i < r->site_cnt; i++) {
+		struct site_record *twin;
+
+		if (i && by_frames(&r->sites[run], &r->sites[i]))
+			run = n;
+		twin = twin_of(r->sites + run, n - run, &r->sites[i]);
+		if (twin)
+			site_merge(twin, &r->sites[i]);
 		else
-			site_merge(&r->sites[n], &r->sites[i]);
+			r->sites[n++] = r->sites[i];
 	}
-	r->site_cnt = n + 1;
+	r->site_cnt = n;
 }
 
 /* The account's own figures, from its sites'. */

@@ -3,7 +3,8 @@
  * gather.h - copies accounts out of the tables: figures, sites, stacks, and ages of live blocks.
  *
  * One pass over the sites and one over the live table serve any number of accounts. Sites of one
- * account with equal stacks (two CPUs met a new stack at once) are merged.
+ * account with equal stacks (two CPUs met a new stack at once; it was unwound by user space at first) are
+ * merged, unless other code was at these addresses.
  */
 #ifndef CAPTURE_GATHER_H
 #define CAPTURE_GATHER_H
@@ -19,6 +20,8 @@ struct site_record {
 	uint32_t number; /* in the tables */
 	uint32_t frame_cnt;
 	uint32_t stack_end;
+	uint64_t places;   /* hash of what was mapped at the frames; 0: not known */
+	uint64_t first_ns; /* when the stack was first seen */
 	uint64_t alloc_blocks, alloc_bytes, live_blocks, live_bytes, peak_bytes, bytes_at_peak;
 	/* of live blocks; oldest_ns is 0 when there are none */
 	uint64_t oldest_ns, youngest_ns; /* times of birth */

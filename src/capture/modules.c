@@ -101,7 +101,10 @@ void modules_fini(struct modules *modules)
 {
 	for (size_t i = 0; i < modules->cnt; i++)
 		module_put(modules->ranges[i].module);
+	for (size_t i = 0; i < modules->past_cnt; i++)
+		module_put(modules->past[i].module);
 	free(modules->ranges);
+	free(modules->past);
 	*modules = (struct modules){ 0 };
 }
 
@@ -121,21 +124,28 @@ static size_t first_after(const struct modules *modules, uint64_t address)
 	return low;
 }
 
+static int grow(struct module_range **ranges, size_t *cap, size_t cnt)
+{
+	size_t want = *cap ? *cap : 8;
+	struct module_range *grown;
+
+	if (cnt <= *cap)
+		return 0;
+	while (want < cnt)
+		want *= 2;
+	grown = reallocarray(*ranges, want, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	*ranges = grown;
+	*cap = want;
+	return 0;
+}
+
+/* Room for so many more ranges, each of which may be in the way of one. */
 static int reserve(struct modules *modules, size_t more)
 {
-	size_t cap = modules->cap ? modules->cap : 8;
-	struct module_range *ranges;
-
-	if (modules->cnt + more <= modules->cap)
-		return 0;
-	while (cap < modules->cnt + more)
-		cap *= 2;
-	ranges = reallocarray(modules->ranges, cap, sizeof(*ranges));
-	if (!ranges)
-		return -ENOMEM;
-	modules->ranges = ranges;
-	modules->cap = cap;
-	return 0;
+	return grow(&modules->ranges, &modules->cap, modules->cnt + more) ?:
+	       grow(&modules->past, &modules->past_cap, modules->past_cnt + more);
 }
 
 static void insert_at(struct modules *modules, size_t at, struct module_range range)
@@ -166,11 +176,27 @@ static struct module_range part(const struct module_range *range, uint64_t start
 	return p;
 }
 
-/* Takes [start, end) from the range at index at, which overlaps it. Room for one more is there. */
-static void cut(struct modules *modules, size_t at, uint64_t start, uint64_t end)
+/* Keeps what newer has taken the place of, unless it is the same again: a file that is mapped twice, or
+ * memory for code that is made at run time. Room is there. */
+static void keep_past(struct modules *modules, struct module_range old, const struct module_range *newer)
+{
+	if (old.module == newer->module &&
+	    (old.module->id.path[0] != '/' ||
+	     module_file_offset(&old, old.start) == module_file_offset(newer, old.start)))
+		return;
+	module_ref(old.module);
+	modules->past[modules->past_cnt++] = old;
+}
+
+/* Takes newer's addresses from the range at index at, which overlaps it. Room for one more is there. */
+static void cut(struct modules *modules, size_t at, const struct module_range *newer)
 {
 	struct module_range was = modules->ranges[at];
+	uint64_t start = newer->start, end = newer->end;
 
+	keep_past(modules,
+		  part(&was, was.start > start ? was.start : start, was.end < end ? was.end : end),
+		  newer);
 	if (was.end > end)
 		insert_at(modules, at + 1, part(&was, end, was.end));
 	if (was.start < start)
@@ -193,13 +219,17 @@ static void put(struct modules *modules, struct module_range range)
 			return;
 		}
 		if (next->mapped_at_ns <= range.mapped_at_ns) {
-			cut(modules, at, range.start, range.end);
+			cut(modules, at, &range);
 			continue;
 		}
 		/* the newer one stays: the part before it goes in, the part after it goes on */
 		newer = *next;
 		if (newer.start > range.start)
 			insert_at(modules, at, part(&range, range.start, newer.start));
+		keep_past(modules,
+			  part(&range, newer.start > range.start ? newer.start : range.start,
+			       newer.end < range.end ? newer.end : range.end),
+			  &newer);
 		if (newer.end >= range.end)
 			return;
 		range = part(&range, newer.end, range.end);
@@ -223,10 +253,15 @@ int modules_add(struct modules *modules, const struct module_range *range)
 
 int modules_copy(struct modules *to, const struct modules *from)
 {
-	int err = reserve(to, from->cnt);
+	int err = reserve(to, from->cnt > from->past_cnt ? from->cnt : from->past_cnt);
 
 	if (err)
 		return err;
+	for (size_t i = 0; i < from->past_cnt; i++) {
+		to->past[i] = from->past[i];
+		module_ref(to->past[i].module);
+	}
+	to->past_cnt = from->past_cnt;
 	for (size_t i = 0; i < from->cnt; i++) {
 		to->ranges[i] = from->ranges[i];
 		module_ref(to->ranges[i].module);
@@ -242,6 +277,23 @@ const struct module_range *modules_find(const struct modules *modules, uint64_t 
 	if (at == modules->cnt || modules->ranges[at].start > pc)
 		return NULL;
 	return modules->ranges + at;
+}
+
+const struct module_range *modules_find_at(const struct modules *modules, uint64_t pc,
+					   uint64_t time_ns)
+{
+	const struct module_range *now = modules_find(modules, pc), *found = NULL;
+
+	if (!now || now->mapped_at_ns <= time_ns)
+		return now;
+	for (size_t i = 0; i < modules->past_cnt; i++) {
+		const struct module_range *r = &modules->past[i];
+
+		if (r->start <= pc && pc < r->end && r->mapped_at_ns <= time_ns &&
+		    (!found || r->mapped_at_ns >= found->mapped_at_ns))
+			found = r;
+	}
+	return found ? found : now;
 }
 
 /* ---- /proc/PID/maps -------------------------------------------------------------------------------- */

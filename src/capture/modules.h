@@ -7,7 +7,8 @@
  *
  * Intervals are sorted and never overlap: there is no record of munmap, so a later mapping over a
  * range takes that range from what was there, splitting it where it must. "Later" is by
- * mapped_at_ns; records that come in the wrong order end in the same map. Pure data.
+ * mapped_at_ns; records that come in the wrong order end in the same map. What was there is kept
+ * aside, so that addresses of that time can be named. Pure data.
  */
 #ifndef CAPTURE_MODULES_H
 #define CAPTURE_MODULES_H
@@ -57,6 +58,8 @@ struct module_range {
 struct modules {
 	struct module_range *ranges;
 	size_t cnt, cap;
+	struct module_range *past; /* pieces that something newer took, of another file or place in it */
+	size_t past_cnt, past_cap;
 };
 
 /* A zeroed struct modules is an empty map. */
@@ -71,6 +74,10 @@ int modules_copy(struct modules *to, const struct modules *from);
 
 /* The range that holds pc, or NULL. Valid until the map changes. */
 const struct module_range *modules_find(const struct modules *modules, uint64_t pc);
+
+/* The range that held pc at that time; what holds it now, if nothing is known of then. */
+const struct module_range *modules_find_at(const struct modules *modules, uint64_t pc,
+					   uint64_t time_ns);
 
 /* File offset of an address in range. */
 static inline uint64_t module_file_offset(const struct module_range *range, uint64_t pc)

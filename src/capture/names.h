@@ -20,11 +20,12 @@ struct names_frame {
 };
 
 /*
- * Names a stack (return addresses, leaf first); inlined functions are frames of their own. A chain
+ * Names a stack (frames as they are stored, leaf first); by what was mapped at time_ns; inlined
+ * functions are frames of their own. A chain
  * that leaves the executable mappings was no chain from there on: the rest is cut. *frames is the
  * caller's to free. Returns the count or -ENOMEM.
  */
-int names_of_stack(struct symbols *symbols, const struct space *space, pid_t pid,
+int names_of_stack(struct symbols *symbols, const struct space *space, pid_t pid, uint64_t time_ns,
 		   const uint64_t *pcs, uint32_t cnt, struct names_frame **frames);
 
 #endif

@@ -49,6 +49,16 @@ int process_each_map(pid_t pid, process_map_fn see, void *ctx)
 	return err;
 }
 
+int process_open_path(pid_t pid, const char *in_root)
+{
+	char path[PATH_MAX + 32];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/root%s", pid, in_root);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	return fd < 0 ? -errno : fd;
+}
+
 int process_open_map(pid_t pid, const struct process_map *map)
 {
 	char path[PATH_MAX + 32];
@@ -59,9 +69,7 @@ int process_open_map(pid_t pid, const struct process_map *map)
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd >= 0)
 		return fd;
-	snprintf(path, sizeof(path), "/proc/%d/root%s", pid, map->path);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	return fd < 0 ? -errno : fd;
+	return process_open_path(pid, map->path);
 }
 
 /* Length, or negative. */

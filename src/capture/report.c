@@ -126,7 +126,8 @@ static int add_site(struct memtrace *s, struct memtrace_snapshot *snap,
 	struct memtrace_site *out;
 	int cnt;
 
-	cnt = names_of_stack(s->symbols, space, r->acct.tgid, site->pcs, site->frame_cnt, &named);
+	cnt = names_of_stack(s->symbols, space, r->acct.tgid, site->first_ns, site->pcs,
+			     site->frame_cnt, &named);
 	if (cnt < 0)
 		return cnt;
 	out = snapshot_add_site(snap, site_id(r->acct.id, site->number), r->acct.id, cnt);

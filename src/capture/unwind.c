@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "capture/unwind.h"
 
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -24,30 +25,56 @@ static int cold_word(const struct mt_cold *cold, uint64_t addr, __u64 *word)
 
 enum found { FOUND_RULE, FOUND_NO_MODULE, FOUND_NO_TABLE };
 
-static enum found find_rule(struct code *code, const struct modules *modules, pid_t pid, uint64_t pc,
-			    uint32_t *rule)
+/* Where and when a stack was taken. */
+struct moment {
+	struct code *code;
+	const struct modules *modules;
+	pid_t pid;
+	uint64_t time_ns;
+};
+
+/* By now another file may be mapped there, or none. */
+static bool add_module(const struct moment *m, const struct module_range *range)
 {
-	const struct module_range *range = modules_find(modules, pc);
-	struct process_map map;
-	bool known;
-	int fd;
+	struct process_map map = {
+		.start = range->start, .end = range->end, .path = range->module->id.path,
+	};
+	int fd = process_open_map(m->pid, &map), err = -ENOENT;
+
+	if (fd >= 0) {
+		err = code_add_module(m->code, range->module, fd);
+		close(fd);
+	}
+	if (err != -ESTALE)
+		return !err;
+	fd = process_open_path(m->pid, range->module->id.path);
+	if (fd < 0)
+		return false;
+	err = code_add_module(m->code, range->module, fd);
+	close(fd);
+	return !err;
+}
+
+static enum found find_rule(const struct moment *m, uint64_t pc, uint32_t *rule)
+{
+	const struct module_range *range = modules_find_at(m->modules, pc, m->time_ns);
 
 	if (!range || range->module->id.path[0] != '/')
 		return FOUND_NO_MODULE;
-	if (code_knows_module(code, range->module) &&
-	    code_module_rule(code, range->module, module_file_offset(range, pc), rule))
-		return FOUND_RULE;
-	map = (struct process_map){
-		.start = range->start, .end = range->end, .path = range->module->id.path,
-	};
-	fd = process_open_map(pid, &map);
-	if (fd < 0)
+	if (!code_knows_module(m->code, range->module) && !add_module(m, range))
 		return FOUND_NO_TABLE;
-	known = !code_add_module(code, range->module, fd);
-	close(fd);
-	return known && code_module_rule(code, range->module, module_file_offset(range, pc), rule) ?
+	return code_module_rule(m->code, range->module, module_file_offset(range, pc), rule) ?
 		       FOUND_RULE :
 		       FOUND_NO_TABLE;
+}
+
+/* As the probes see it: a return address that no call left there. */
+static bool starts_function(const struct moment *m, uint64_t pc)
+{
+	uint32_t rule;
+
+	return find_rule(m, pc, &rule) == FOUND_RULE &&
+	       MT_RULE_KIND(rule) != MT_ROW_NONE;
 }
 
 static enum mt_stack_end end_of(int step)
@@ -79,6 +106,7 @@ uint32_t unwind_cold(struct code *code, const struct space *space, const struct 
 		     uint32_t depth, uint64_t *pcs, enum mt_stack_end *end)
 {
 	const struct modules *modules = space ? space_modules(space) : NULL;
+	const struct moment m = { code, modules, (pid_t)cold->tgid, cold->time_ns };
 	struct mt_frame frame = { .pc = cold->pc, .sp = cold->sp, .fp = cold->fp };
 	uint32_t n = 0, rule;
 	enum found found;
@@ -86,8 +114,8 @@ uint32_t unwind_cold(struct code *code, const struct space *space, const struct 
 
 	*end = modules ? MT_END_DEPTH : MT_END_NO_TABLE;
 	pcs[n++] = frame.pc;
-	while (modules && n < depth && n < MT_STACK_DEPTH_MAX) {
-		found = find_rule(code, modules, cold->tgid, mt_frame_lookup_pc(&frame), &rule);
+	while (modules) {
+		found = find_rule(&m, mt_frame_lookup_pc(&frame), &rule);
 		if (found == FOUND_NO_TABLE) {
 			*end = MT_END_NO_TABLE;
 			break;
@@ -97,9 +125,13 @@ uint32_t unwind_cold(struct code *code, const struct space *space, const struct 
 		step = mt_unwind_step((void *)cold, rule, &frame);
 		if (step != MT_STEP_CALLER) {
 			*end = end_of(step);
+			if (*end == MT_END_NO_ROW && starts_function(&m, frame.pc))
+				*end = MT_END_COMPLETE;
 			break;
 		}
-		pcs[n++] = frame.pc;
+		if (n >= depth || n >= MT_STACK_DEPTH_MAX)
+			break; /* only now: there is one more */
+		pcs[n++] = frame.pc | (frame.exact ? MT_PC_EXACT : 0);
 	}
 	if (modules && cold->missing.ino)
 		name_missing(code, modules, cold);

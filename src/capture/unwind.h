@@ -15,7 +15,7 @@ struct code;
 struct space;
 
 /* Unwinds a stack; files are those of space, and are given to the probes on the way. pcs has room for
- * MT_STACK_DEPTH_MAX; at most depth are written, leaf first. Returns their count; *end says why there
+ * MT_STACK_DEPTH_MAX; at most depth are written, leaf first, as they are stored (MT_PC_EXACT). Returns their count; *end says why there
  * are no more. */
 uint32_t unwind_cold(struct code *code, const struct space *space, const struct mt_cold *cold,
 		     uint32_t depth, uint64_t *pcs, enum mt_stack_end *end);

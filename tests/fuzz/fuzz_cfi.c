@@ -220,7 +220,7 @@ static void check_cache(struct random *r, const struct cfi_table *table, const c
 	char path[64];
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/01020304.unwind1", dir);
+	snprintf(path, sizeof(path), "%s/01020304.unwind2", dir);
 	if (cfi_cache_store(table, dir, id, sizeof(id)) ||
 	    cfi_cache_load(&loaded, dir, id, sizeof(id)))
 		fail("a table that was kept is not found");
@@ -305,7 +305,7 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	run(&r, corpus, fd, dir, seconds, &tally);
-	snprintf(path, sizeof(path), "%s/01020304.unwind1", dir);
+	snprintf(path, sizeof(path), "%s/01020304.unwind2", dir);
 	unlink(path);
 	rmdir(dir);
 	unlink(INPUT);

@@ -14,6 +14,10 @@ TARGET_CFLAGS_static_base := -static -Wl,--wrap=malloc,--wrap=calloc,--wrap=real
 TARGET_CFLAGS_stripped := -static -s
 TARGET_CFLAGS_own_heap := -shared -fPIC -fno-builtin
 TARGET_CFLAGS_counting := -shared -fPIC -fno-builtin
+TARGET_CFLAGS_remap_first := -shared -fPIC -O2 -fomit-frame-pointer -fno-builtin
+TARGET_CFLAGS_remap_other := -shared -fPIC -O2 -fomit-frame-pointer -fno-builtin
+TARGET_CFLAGS_stack_witness := -shared -fPIC -fno-builtin -fvisibility=hidden -Wl,-z,now
+TARGET_CFLAGS_stack_shapes := -O2 -fomit-frame-pointer -Wl,-z,lazy
 
 # The same sources with musl, where it is installed; tests that want them say SKIP otherwise.
 ifneq ($(shell command -v musl-gcc 2>/dev/null),)

@@ -128,6 +128,7 @@ int elf_make(const struct elf_plan *plan)
 		.e_type = ET_DYN,
 		.e_version = EV_CURRENT,
 		.e_phoff = sizeof(ehdr),
+		.e_entry = plan->entry,
 		.e_ehsize = sizeof(ehdr),
 		.e_phentsize = sizeof(Elf64_Phdr),
 		.e_phnum = 2,

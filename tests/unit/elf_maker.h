@@ -50,6 +50,7 @@ struct elf_plan {
 	bool no_header;				    /* no PT_GNU_EH_FRAME */
 	uint32_t header_cnt;			    /* of functions, in the header; 0: left out */
 	uint16_t machine;			    /* 0: this one */
+	uint64_t entry;				    /* where the program begins */
 };
 
 /* A file descriptor of such a file; fails the test when it cannot be made. */

@@ -44,14 +44,19 @@ static void function(uint64_t start, uint64_t len, const char *program, size_t p
 	cfi_put_fde(&frame, cie, start, len, program, program_len);
 }
 
-static void build(void)
+static void build_entered_at(uint64_t entry)
 {
 	int fd;
 
 	cfi_put_end(&frame);
-	fd = elf_make(&(struct elf_plan){ .eh_frame = &frame });
+	fd = elf_make(&(struct elf_plan){ .eh_frame = &frame, .entry = entry });
 	cr_assert_eq(cfi_table_build(&table, fd), 0);
 	close(fd);
+}
+
+static void build(void)
+{
+	build_entered_at(0);
 }
 
 static void expect_rows(const struct mt_row *rows, size_t cnt)
@@ -124,6 +129,38 @@ Test(cfi, a_table_is_searched_by_address)
 Test(cfi, an_undefined_return_address_is_the_root)
 {
 	expect_rule(MT_RULE(MT_ROW_END, 0, 0), PROGRAM("\x07\x10"));
+}
+
+Test(cfi, an_entry_that_nothing_is_said_of_is_the_root)
+{
+	function(0x2000, 0x10, PROGRAM(""));
+	function(0x2050, 0x10, PROGRAM(""));
+	build_entered_at(0x2020);
+	EXPECT({ 0x2000, ENTRY }, { 0x2010, NONE }, { 0x2020, MT_RULE(MT_ROW_END, 0, 0) },
+	       { 0x2050, ENTRY }, { 0x2060, NONE });
+}
+
+Test(cfi, an_entry_right_behind_a_function_is_the_root)
+{
+	function(0x2000, 0x10, PROGRAM(""));
+	function(0x2050, 0x10, PROGRAM(""));
+	build_entered_at(0x2010);
+	EXPECT({ 0x2000, ENTRY }, { 0x2010, MT_RULE(MT_ROW_END, 0, 0) }, { 0x2050, ENTRY },
+	       { 0x2060, NONE });
+}
+
+Test(cfi, an_entry_that_has_a_row_keeps_it)
+{
+	function(0x2000, 0x10, PROGRAM(""));
+	build_entered_at(0x2004);
+	EXPECT({ 0x2000, ENTRY }, { 0x2010, NONE });
+}
+
+Test(cfi, code_far_behind_an_entry_is_not_the_root)
+{
+	function(0x2800, 0x10, PROGRAM(""));
+	build_entered_at(0x2000);
+	EXPECT({ 0x2800, ENTRY }, { 0x2810, NONE });
 }
 
 Test(cfi, a_plt_has_its_row)

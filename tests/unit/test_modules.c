@@ -310,3 +310,67 @@ Test(modules, the_own_maps_name_the_own_code)
 	cr_assert(r);
 	cr_expect_str_eq(r->module->id.path, exe);
 }
+
+/* The file at a page at a time, and its page there: "a@2"; "-" for none. */
+static const char *at(uint64_t page, uint64_t time_ns)
+{
+	static char text[64];
+	const struct module_range *r = modules_find_at(&map, page << 12, time_ns);
+
+	if (!r)
+		return "-";
+	snprintf(text, sizeof(text), "%s@%d", r->module->id.path,
+		 (int)(module_file_offset(r, page << 12) >> 12));
+	return text;
+}
+
+Test(modules, what_was_there_before_is_found_by_time)
+{
+	map_at("a", 10, 20, 0, 100);
+	map_at("b", 12, 15, 0, 200);
+	map_at("c", 14, 30, 5, 300);
+	expect_map("a:10-12@0 b:12-14@0 c:14-30@5");
+	cr_expect_str_eq(at(11, 350), "a@1");
+	cr_expect_str_eq(at(12, 150), "a@2");
+	cr_expect_str_eq(at(12, 250), "b@0");
+	cr_expect_str_eq(at(14, 150), "a@4");
+	cr_expect_str_eq(at(14, 250), "b@2");
+	cr_expect_str_eq(at(14, 350), "c@5");
+	cr_expect_str_eq(at(19, 250), "a@9");
+	cr_expect_str_eq(at(25, 250), "c@16", "nothing was there, so what is now must do");
+	cr_expect_str_eq(at(40, 250), "-");
+}
+
+Test(modules, the_past_is_the_same_whatever_order_it_is_heard_in)
+{
+	map_at("c", 14, 30, 5, 300);
+	map_at("a", 10, 20, 0, 100);
+	map_at("b", 12, 15, 0, 200);
+	expect_map("a:10-12@0 b:12-14@0 c:14-30@5");
+	cr_expect_str_eq(at(12, 150), "a@2");
+	cr_expect_str_eq(at(14, 150), "a@4");
+	cr_expect_str_eq(at(14, 250), "b@2");
+	cr_expect_str_eq(at(19, 250), "a@9");
+}
+
+Test(modules, the_same_again_has_no_past)
+{
+	map_at("[anon]", 10, 20, 0, 100);
+	map_at("[anon]", 12, 15, 7, 200);
+	map_at("/a", 40, 50, 0, 100);
+	map_at("/a", 42, 44, 2, 200);
+	cr_expect_eq(map.past_cnt, 0);
+	map_at("/a", 42, 44, 3, 300);
+	cr_expect_eq(map.past_cnt, 1);
+}
+
+Test(modules, a_copy_has_the_past_too)
+{
+	struct modules copy = { 0 };
+
+	map_at("a", 10, 20, 0, 100);
+	map_at("b", 10, 20, 0, 200);
+	cr_assert_eq(modules_copy(&copy, &map), 0);
+	cr_expect_str_eq(modules_find_at(&copy, 10 << 12, 150)->module->id.path, "a");
+	modules_fini(&copy);
+}
