@@ -12,7 +12,7 @@
 #define MEMTRACE_BPF_STACK_H
 
 #define STACK_STEP_MAX (1 << 20) /* a frame larger than this is taken as a broken chain */
-#define STACK_NEAR_BYTES 160 /* what is left of the 512 bytes of a probe's stack */
+#define STACK_NEAR_BYTES 128 /* what is left of the 512 bytes of a probe's stack */
 #define STACK_NEAR_FRAMES 16
 #define PAGE_BYTES 4096
 #define ADDRESS_MIN 4096ULL
@@ -91,7 +91,7 @@ GLOBAL int stack_walk(struct mt_task *t, u64 pc, u64 sp, u64 fp)
 
 			if (off > sizeof(near) - 16)
 				break;
-			BOUND(off, 0xf8);
+			BOUND(off, STACK_NEAR_BYTES - 8);
 			if (off > sizeof(near) - 16) /* the same again, where the verifier sees it */
 				break;
 			if (!chain_step(t, *(u64 *)((void *)near + off),
