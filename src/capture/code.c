@@ -3,10 +3,12 @@
 
 #include <elfutils/libdwelf.h>
 #include <errno.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include <time.h>
 
@@ -31,6 +33,8 @@ struct file {
 struct known_module {
 	struct module *module; /* held */
 	size_t rows;
+	uint64_t ino;	 /* 0: unknown */
+	bool in_overlay; /* the kernel maps another inode than user space is told of */
 };
 
 #define NO_ROWS ((size_t)-1)
@@ -292,14 +296,15 @@ static const struct known_module *find_module(const struct code *c, const struct
 	return NULL;
 }
 
-static int remember_module(struct code *c, struct module *module, size_t rows)
+static int remember_module(struct code *c, struct module *module, size_t rows, uint64_t ino,
+			   bool in_overlay)
 {
 	struct known_module *grown = realloc(c->modules, (c->module_cnt + 1) * sizeof(*grown));
 
 	if (!grown)
 		return -ENOMEM;
 	c->modules = grown;
-	grown[c->module_cnt++] = (struct known_module){ module_ref(module), rows };
+	grown[c->module_cnt++] = (struct known_module){ module_ref(module), rows, ino, in_overlay };
 	return 0;
 }
 
@@ -318,12 +323,13 @@ bool code_knows_module(struct code *c, struct module *module)
 		    key->dev == ((uint64_t)major(id->dev) << 20 | minor(id->dev)))
 			rows = c->files[i].rows;
 	}
-	return rows != NO_ROWS && !remember_module(c, module, rows);
+	return rows != NO_ROWS && !remember_module(c, module, rows, id->ino, false);
 }
 
 int code_add_module(struct code *c, struct module *module, int fd)
 {
 	const struct module_id *id = &module->id;
+	struct statfs fs;
 	struct file *file;
 	int err;
 
@@ -334,14 +340,15 @@ int code_add_module(struct code *c, struct module *module, int fd)
 	    (c->rows[file->rows].build_id_len != id->build_id_len ||
 	     memcmp(c->rows[file->rows].build_id, id->build_id, id->build_id_len)))
 		return -ESTALE;
-	return remember_module(c, module, file->rows);
+	return remember_module(c, module, file->rows, file->key.ino,
+			       !fstatfs(fd, &fs) && fs.f_type == OVERLAYFS_SUPER_MAGIC);
 }
 
 int code_name_module(struct code *c, const struct module *module, const struct mt_code_file *file)
 {
 	const struct known_module *known = find_module(c, module);
 
-	if (!known)
+	if (!known || (known->ino != file->ino && !known->in_overlay))
 		return -ENOENT;
 	return tables_publish_code(c->tables, file, known->rows == NO_ROWS ?
 			&(struct mt_code_table){} : &c->rows[known->rows].table);

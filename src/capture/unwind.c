@@ -94,12 +94,12 @@ static enum mt_stack_end end_of(int step)
 }
 
 /* The next stack through that file will not miss its table. */
-static void name_missing(struct code *code, const struct modules *modules, const struct mt_cold *cold)
+static void name_missing(const struct moment *m, const struct mt_cold *cold)
 {
-	const struct module_range *range = modules_find(modules, cold->missing_pc);
+	const struct module_range *range = modules_find_at(m->modules, cold->missing_pc, m->time_ns);
 
 	if (range)
-		code_name_module(code, range->module, &cold->missing);
+		code_name_module(m->code, range->module, &cold->missing);
 }
 
 uint32_t unwind_cold(struct code *code, const struct space *space, const struct mt_cold *cold,
@@ -134,6 +134,6 @@ uint32_t unwind_cold(struct code *code, const struct space *space, const struct 
 		pcs[n++] = frame.pc | (frame.exact ? MT_PC_EXACT : 0);
 	}
 	if (modules && cold->missing.ino)
-		name_missing(code, modules, cold);
+		name_missing(&m, cold);
 	return n;
 }
