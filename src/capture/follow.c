@@ -140,6 +140,8 @@ static void on_fork(struct memtrace *s, const struct mt_news *news)
 
 static void remember_exe(struct memtrace *s, const struct mt_news *news)
 {
+	follow_drain_maps(s, false); /* the new image's space begins with a record */
+	spaces_look(s->spaces, news->tgid);
 	if (!news->acct || news->acct >= s->tables.acct_cnt)
 		return;
 	free(s->exes[news->acct]);
@@ -280,6 +282,8 @@ static int keep_past(struct memtrace *s, struct account_record *record)
 	p->record = *record;
 	memset(record, 0, sizeof(*record));
 	p->space = spaces_get(s->spaces, p->record.acct.tgid, p->record.acct.start_ns);
+	if (p->space)
+		space_read_names(p->space, p->record.pcs, p->record.pc_cnt, true);
 	p->exe = s->exes[p->record.slot] ? strdup(s->exes[p->record.slot]) : mapped_exe(p->space);
 	s->reported[p->record.slot] = true;
 	if (p->record.acct.ended_by != MT_ENDED_EXEC)

@@ -27,6 +27,13 @@ struct module_id {
 	bool deleted;	       /* the path no longer names it */
 };
 
+/* False for memory that a program filled itself: what runs there was made at run time. A memfd may be
+ * either, and counts as a file. */
+bool module_has_file(const struct module_id *id);
+
+/* True for a file, and for what the kernel maps with symbols of its own. */
+bool module_has_symbols(const struct module_id *id);
+
 /* One identity, shared by all maps that have it; never changes. */
 struct module {
 	struct module_id id; /* path owned by the module */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "capture/modules.h"
 #include "capture/spaces.h"
@@ -28,14 +29,40 @@ static struct names_frame *frame_add(struct frames *f)
 	return &f->list[f->cnt++];
 }
 
-static int add_named(struct frames *f, struct symbols *symbols, const struct module_range *range,
-		     pid_t pid, uint64_t address)
+/* Code without a file, or in one that has no names of it. */
+static void name_generated(struct names_frame *out, const struct space *space,
+			   const struct module_id *id)
 {
+	out->symbol = space_name(space, out->address);
+	if (out->symbol || !strncmp(id->path, "[anon", strlen("[anon")) ||
+	    (id->path[0] == '/' && !module_has_file(id)))
+		out->module = NAMES_JIT;
+	else
+		out->module = id->path;
+}
+
+static int add_generated(struct frames *f, const struct space *space,
+			 const struct module_range *range, uint64_t address)
+{
+	struct names_frame *out = frame_add(f);
+
+	if (!out)
+		return -ENOMEM;
+	out->address = out->offset = address;
+	name_generated(out, space, &range->module->id);
+	return 0;
+}
+
+static int add_named(struct frames *f, struct symbols *symbols, const struct space *space,
+		     const struct module_range *range, pid_t pid, uint64_t address)
+{
+	const struct module_id *id = &range->module->id;
 	const struct symbol_frame *found;
 	int cnt;
 
-	cnt = symbols_resolve(symbols, &range->module->id, pid, module_file_offset(range, address),
-			      &found);
+	cnt = symbols_resolve(symbols, id, pid, module_file_offset(range, address), &found);
+	if (cnt == 1 && !found[0].symbol && space_name(space, address))
+		return add_generated(f, space, range, address);
 	for (int i = 0; i < cnt; i++) {
 		struct names_frame *out = frame_add(f);
 
@@ -44,7 +71,7 @@ static int add_named(struct frames *f, struct symbols *symbols, const struct mod
 		*out = (struct names_frame){
 			.address = address,
 			.symbol = found[i].symbol,
-			.module = range->module->id.path,
+			.module = id->path,
 			.file = found[i].file,
 			.offset = found[i].address,
 			.line = found[i].line,
@@ -54,35 +81,41 @@ static int add_named(struct frames *f, struct symbols *symbols, const struct mod
 	return cnt < 0 ? cnt : 0;
 }
 
+static int add_unknown(struct frames *f, uint64_t address)
+{
+	struct names_frame *out = frame_add(f);
+
+	if (!out)
+		return -ENOMEM;
+	out->address = out->offset = address;
+	return 0;
+}
+
 int names_of_stack(struct symbols *symbols, const struct space *space, pid_t pid,
-		   const uint64_t *pcs, uint32_t cnt, struct names_frame **frames)
+		   const uint64_t *pcs, uint32_t cnt, bool by_chain, struct names_frame **frames)
 {
 	const struct modules *modules = space ? space_modules(space) : NULL;
 	struct frames f = {};
+	size_t mapped = 0; /* frames up to the last one in a mapping */
 	int err = 0;
 
 	for (uint32_t i = 0; i < cnt && !err; i++) {
 		uint64_t address = pcs[i] - 1; /* inside the call, not after it */
 		const struct module_range *range = modules ? modules_find(modules, address) : NULL;
-		struct names_frame *out;
 
-		if (range) {
-			err = add_named(&f, symbols, range, pid, address);
-			continue;
-		}
-		if (i && modules && modules->cnt)
-			break;
-		out = frame_add(&f);
-		if (!out) {
-			err = -ENOMEM;
-			break;
-		}
-		out->address = out->offset = address;
+		if (!range)
+			err = add_unknown(&f, address);
+		else if (module_has_symbols(&range->module->id))
+			err = add_named(&f, symbols, space, range, pid, address);
+		else
+			err = add_generated(&f, space, range, address);
+		if (range || !i)
+			mapped = f.cnt;
 	}
 	if (err) {
 		free(f.list);
 		return err;
 	}
 	*frames = f.list;
-	return f.cnt;
+	return by_chain && modules && modules->cnt ? mapped : f.cnt;
 }

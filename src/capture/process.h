@@ -44,4 +44,11 @@ int process_thread_cnt(pid_t pid);    /* 0 when unknown */
 int process_seccomp(pid_t pid);	      /* 0: no filter */
 bool process_in_initial_pid_namespace(void);
 
+/* Whose files it makes (its effective user, as seen here), and its own idea of its pid. False when
+ * unknown. */
+bool process_owner(pid_t pid, uint32_t *uid, int *ns_pid);
+
+/* CLOCK_BOOTTIME; in steps of a tick. 0 when unknown. */
+uint64_t process_start_ns(pid_t pid);
+
 #endif

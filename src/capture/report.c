@@ -126,7 +126,8 @@ static int add_site(struct memtrace *s, struct memtrace_snapshot *snap,
 	struct memtrace_site *out;
 	int cnt;
 
-	cnt = names_of_stack(s->symbols, space, r->acct.tgid, site->pcs, site->frame_cnt, &named);
+	cnt = names_of_stack(s->symbols, space, r->acct.tgid, site->pcs, site->frame_cnt,
+			     s->options.stacks == MEMTRACE_STACKS_FP, &named);
 	if (cnt < 0)
 		return cnt;
 	out = snapshot_add_site(snap, site_id(r->acct.id, site->number), r->acct.id, cnt);
@@ -201,6 +202,8 @@ static int add_account(struct memtrace *s, struct memtrace_snapshot *snap,
 	if (!err && s->tables.control->limit_per_process)
 		err = add_crossing(s, snap, r->acct.exceeded_ns, r->acct.id, r->acct.exceeded_site,
 				   r->acct.exceeded_usage);
+	if (!err && space && !r->acct.end_ns)
+		err = space_read_names(space, r->pcs, r->pc_cnt, false);
 	for (uint32_t i = 0; i < r->site_cnt && !err; i++)
 		err = add_site(s, snap, r, &r->sites[i], space);
 	return err;
