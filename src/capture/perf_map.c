@@ -6,15 +6,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "capture/overlap.h"
+
 #define CHUNK_BYTES (64U << 10) /* read at once; a line that is longer is none */
 
-struct range {
-	uint64_t start, end;
-	uint32_t name; /* offset in names */
-};
-
 struct perf_map {
-	struct range *ranges; /* sorted, disjoint */
+	struct overlap_range *ranges; /* sorted, disjoint; id: offset in names */
 	size_t cnt;
 	char *names; /* each ended by a 0 */
 	size_t names_len;
@@ -23,7 +20,7 @@ struct perf_map {
 /* Entries in the order of the file. */
 struct reader {
 	struct perf_map *map;
-	struct range *entries;
+	struct overlap_range *entries;
 	size_t cnt, cap, names_cap;
 	struct perf_map_stats stats;
 	uint64_t seen_bytes;
@@ -81,7 +78,7 @@ static int add_entry(struct reader *r, uint64_t start, uint64_t end, const char 
 	if (grow((void **)&r->entries, &r->cap, r->cnt + 1, sizeof(*r->entries)) ||
 	    grow((void **)&map->names, &r->names_cap, map->names_len + len + 1, 1))
 		return -ENOMEM;
-	r->entries[r->cnt++] = (struct range){ start, end, (uint32_t)map->names_len };
+	r->entries[r->cnt++] = (struct overlap_range){ start, end, (uint32_t)map->names_len };
 	memcpy(map->names + map->names_len, name, len);
 	map->names[map->names_len + len] = 0;
 	map->names_len += len + 1;
@@ -121,113 +118,17 @@ static ssize_t take_lines(struct reader *r, const char *text, size_t len)
 	return at - text;
 }
 
-/* ---- ranges ---------------------------------------------------------------------------------------- */
-
-/* Entries that hold at the place the sweep is at: a heap, the latest entry on top. */
-struct sweep {
-	const struct range *entries;
-	uint32_t *heap;
-	size_t cnt;
-};
-
-static void sift_up(struct sweep *s, uint32_t entry)
-{
-	size_t at = s->cnt++;
-
-	for (; at && s->heap[(at - 1) / 2] < entry; at = (at - 1) / 2)
-		s->heap[at] = s->heap[(at - 1) / 2];
-	s->heap[at] = entry;
-}
-
-static void pop(struct sweep *s)
-{
-	uint32_t last = s->heap[--s->cnt];
-	size_t at = 0, child;
-
-	while ((child = 2 * at + 1) < s->cnt) {
-		child += child + 1 < s->cnt && s->heap[child + 1] > s->heap[child];
-		if (s->heap[child] < last)
-			break;
-		s->heap[at] = s->heap[child];
-		at = child;
-	}
-	s->heap[at] = last;
-}
-
-static int by_start(const void *a, const void *b, void *entries)
-{
-	const struct range *x = (const struct range *)entries + *(const uint32_t *)a;
-	const struct range *y = (const struct range *)entries + *(const uint32_t *)b;
-
-	return x->start < y->start ? -1 : x->start > y->start;
-}
-
-/* Each step ends where an entry begins or the topmost one ends: at most two ranges an entry. */
-static void sweep(struct sweep *s, const uint32_t *order, size_t cnt, struct perf_map *map)
-{
-	uint64_t at = 0;
-
-	for (size_t next = 0; next < cnt || s->cnt;) {
-		const struct range *top;
-		struct range *last = map->cnt ? &map->ranges[map->cnt - 1] : NULL;
-		uint64_t end;
-
-		if (!s->cnt)
-			at = s->entries[order[next]].start;
-		while (next < cnt && s->entries[order[next]].start <= at)
-			sift_up(s, order[next++]);
-		top = &s->entries[s->heap[0]];
-		if (top->end <= at) {
-			pop(s);
-			continue;
-		}
-		end = top->end;
-		if (next < cnt && s->entries[order[next]].start < end)
-			end = s->entries[order[next]].start;
-		if (last && last->end == at && last->name == top->name)
-			last->end = end;
-		else
-			map->ranges[map->cnt++] = (struct range){ at, end, top->name };
-		at = end;
-	}
-}
-
-static int make_ranges(struct reader *r)
-{
-	struct sweep s = { .entries = r->entries };
-	uint32_t *order = calloc(r->cnt + 1, sizeof(*order));
-	int err = -ENOMEM;
-
-	s.heap = calloc(r->cnt + 1, sizeof(*s.heap));
-	r->map->ranges = calloc(2 * r->cnt + 1, sizeof(*r->map->ranges));
-	if (order && s.heap && r->map->ranges) {
-		for (size_t i = 0; i < r->cnt; i++)
-			order[i] = i;
-		qsort_r(order, r->cnt, sizeof(*order), by_start, r->entries);
-		sweep(&s, order, r->cnt, r->map);
-		err = 0;
-	}
-	free(order);
-	free(s.heap);
-	return err;
-}
-
 /* ---- a map ------------------------------------------------------------------------------------------ */
 
 static int finish(struct reader *r, int err, struct perf_map **map, struct perf_map_stats *stats)
 {
-	struct range *fitting;
-
 	if (!err)
-		err = make_ranges(r);
+		err = overlap_resolve(r->entries, r->cnt, &r->map->ranges, &r->map->cnt);
 	free(r->entries);
 	if (err) {
 		perf_map_free(r->map);
 		return err;
 	}
-	fitting = reallocarray(r->map->ranges, r->map->cnt + 1, sizeof(*fitting));
-	if (fitting)
-		r->map->ranges = fitting;
 	if (stats)
 		*stats = r->stats;
 	*map = r->map;
@@ -299,26 +200,11 @@ void perf_map_free(struct perf_map *map)
 	free(map);
 }
 
-static const struct range *find(const struct perf_map *map, uint64_t address)
-{
-	size_t low = 0, high = map->cnt;
-
-	while (low < high) { /* the first that ends behind address */
-		size_t middle = low + (high - low) / 2;
-
-		if (map->ranges[middle].end > address)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return low < map->cnt && map->ranges[low].start <= address ? &map->ranges[low] : NULL;
-}
-
 const char *perf_map_find(const struct perf_map *map, uint64_t address)
 {
-	const struct range *range = find(map, address);
+	const struct overlap_range *range = overlap_find(map->ranges, map->cnt, address);
 
-	return range ? map->names + range->name : NULL;
+	return range ? map->names + range->id : NULL;
 }
 
 bool perf_map_range(const struct perf_map *map, size_t i, uint64_t *start, uint64_t *end,
@@ -328,7 +214,7 @@ bool perf_map_range(const struct perf_map *map, size_t i, uint64_t *start, uint6
 		return false;
 	*start = map->ranges[i].start;
 	*end = map->ranges[i].end;
-	*name = map->names + map->ranges[i].name;
+	*name = map->names + map->ranges[i].id;
 	return true;
 }
 
@@ -340,13 +226,14 @@ int perf_map_keep(struct perf_map *map, const uint64_t *addresses, size_t cnt)
 	int err = wanted ? 0 : -ENOMEM;
 
 	for (size_t i = 0; i < cnt && !err; i++) {
-		const struct range *range = find(map, addresses[i]);
+		const struct overlap_range *range =
+			overlap_find(map->ranges, map->cnt, addresses[i]);
 
 		if (range)
 			wanted[range - map->ranges] = true;
 	}
 	for (size_t i = 0; i < map->cnt && !err; i++) {
-		const char *name = map->names + map->ranges[i].name;
+		const char *name = map->names + map->ranges[i].id;
 
 		if (wanted[i])
 			err = add_entry(&r, map->ranges[i].start, map->ranges[i].end, name,
