@@ -27,8 +27,8 @@ static size_t id_bucket(const struct module_id *id)
 
 static bool id_equal(const struct module_id *a, const struct module_id *b)
 {
-	return a->dev == b->dev && a->ino == b->ino && a->deleted == b->deleted &&
-	       a->build_id_len == b->build_id_len &&
+	return a->dev == b->dev && a->ino == b->ino && a->generation == b->generation &&
+	       a->deleted == b->deleted && a->build_id_len == b->build_id_len &&
 	       !memcmp(a->build_id, b->build_id, a->build_id_len) && !strcmp(a->path, b->path);
 }
 

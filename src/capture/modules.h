@@ -22,6 +22,7 @@
 struct module_id {
 	const char *path; /* as the process names it; "[vdso]", "[anon]" for what is no file */
 	uint64_t dev, ino;
+	uint64_t generation; /* of the inode number; 0: unknown */
 	uint8_t build_id[MODULE_BUILD_ID_MAX];
 	uint32_t build_id_len; /* 0: unknown */
 	bool deleted;	       /* the path no longer names it */

@@ -60,6 +60,7 @@ static int add_named(struct frames *f, struct symbols *symbols, const struct spa
 	const struct symbol_frame *found;
 	int cnt;
 
+	symbols_meet(symbols, range, pid);
 	cnt = symbols_resolve(symbols, id, pid, module_file_offset(range, address), &found);
 	if (cnt == 1 && !found[0].symbol && space_name(space, address))
 		return add_generated(f, space, range, address);

@@ -64,6 +64,34 @@ int process_open_map(pid_t pid, const struct process_map *map)
 	return fd < 0 ? -errno : fd;
 }
 
+struct mapping_sought {
+	pid_t pid;
+	uint64_t address;
+	int fd;
+};
+
+static void see_mapping(void *ctx, const struct process_map *map)
+{
+	struct mapping_sought *sought = ctx;
+	char path[64];
+
+	if (sought->address < map->start || sought->address >= map->end || sought->fd >= 0)
+		return;
+	snprintf(path, sizeof(path), "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, sought->pid,
+		 map->start, map->end);
+	sought->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+}
+
+int process_open_mapped(pid_t pid, uint64_t address)
+{
+	struct mapping_sought sought = { .pid = pid, .address = address, .fd = -1 };
+	int err = process_each_map(pid, see_mapping, &sought);
+
+	if (sought.fd >= 0)
+		return sought.fd;
+	return err ? err : -ENOENT;
+}
+
 /* Length, or negative. */
 static ssize_t read_link(pid_t pid, const char *name, char *path, size_t size)
 {

@@ -24,6 +24,10 @@ int process_each_map(pid_t pid, process_map_fn see, void *ctx);
 /* Opens the file behind a mapping, deleted or in another mount namespace too; fd or -errno. */
 int process_open_map(pid_t pid, const struct process_map *map);
 
+/* The same by any address in the mapping, whose bounds may have changed. It is not known to be the file
+ * that was there once. */
+int process_open_mapped(pid_t pid, uint64_t address);
+
 /* Links to files of another root are told from the reader's root. Changes such a path to what the
  * process itself would call it, below its own root. */
 void process_path_inside(pid_t pid, char *path);

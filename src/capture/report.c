@@ -15,6 +15,7 @@
 #include "capture/process.h"
 #include "capture/records.h"
 #include "capture/spaces.h"
+#include "capture/symbols.h"
 #include "model/snapshot.h"
 
 /* Unique in a session: site numbers are used again after their account, account ids never. */
@@ -437,6 +438,9 @@ int report_take(struct memtrace *s, struct memtrace_snapshot **out)
 	snap->duration_s = since_ready(s, now);
 	clock_gettime(CLOCK_REALTIME, &wall);
 	snap->unix_time_ms = wall.tv_sec * 1000LL + wall.tv_nsec / 1000000;
+	/* in the last report names may take a while; until then the targets would be kept waiting */
+	snap->final = s->detached || !follow_running(s);
+	symbols_wait(s->symbols, snap->final);
 	err = add_processes(s, snap, now);
 	if (!err)
 		err = add_counters(s, snap);
@@ -448,7 +452,6 @@ int report_take(struct memtrace *s, struct memtrace_snapshot **out)
 	}
 	take_totals(s, snap);
 	take_rates(s, snap, now);
-	snap->final = s->detached || !follow_running(s);
 	snap->tracer_bytes = s->tables.bytes + records_bytes(s->records);
 	*out = snap;
 	return 0;

@@ -233,6 +233,7 @@ static void see_map(struct spaces *s, struct group *g, const struct record *r)
 	memcpy(id.build_id, r->build_id, r->build_id_len);
 	if (r->ino) {
 		id.ino = r->ino;
+		id.generation = r->generation;
 		id.dev = makedev(r->dev_major, r->dev_minor);
 	}
 	range.module = module_get(s->table, &id);

@@ -12,8 +12,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "capture/debug_file.h"
+#include "capture/debug_server.h"
 #include "capture/demangle.h"
 #include "capture/dwarf_index.h"
+#include "capture/elf_bounds.h"
 #include "capture/elf_file.h"
 #include "capture/symbol_index.h"
 
@@ -25,68 +28,20 @@ struct symbol_file {
 	Dwfl *dwfl;
 	Dwfl_Module *module;
 	struct dwarf_index *dwarf;
+	struct debug_file_search search;
 	struct symbol_index symbols; /* made when first needed */
 	bool has_symbols;
 };
 
-/* ---- separate debug files ------------------------------------------------------------------------- */
+/* ---- what libdwfl asks ------------------------------------------------------------------------------ */
 
-static bool same_build_id(int fd, const void *build_id, int len)
-{
-	Elf *elf = elf_begin(fd, ELF_C_READ, NULL);
-	const void *bits = NULL;
-	bool same = elf && dwelf_elf_gnu_build_id(elf, &bits) == len &&
-		    !memcmp(bits, build_id, len);
-
-	elf_end(elf);
-	return same;
-}
-
-static int try_debug_file(const char *path, const void *build_id, int len, char **name)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-
-	if (fd < 0)
-		return -1;
-	if (!same_build_id(fd, build_id, len) || !(*name = strdup(path))) {
-		close(fd);
-		return -1;
-	}
-	return fd;
-}
-
-/*
- * libdwfl's own search ends at debuginfod servers when a file has a build id, so only its search by
- * build id is used; what .gnu_debuglink names is tried here in the usual three places, and taken
- * if it has that build id.
- */
 static int find_debuginfo(Dwfl_Module *mod, void **data, const char *module_name, Dwarf_Addr base,
 			  const char *path, const char *link, GElf_Word crc, char **name)
 {
-	static const char *const places[] = { "%.*s/%s", "%.*s/.debug/%s", "/usr/lib/debug%.*s/%s" };
-	const unsigned char *build_id;
-	GElf_Addr vaddr;
-	int len = dwfl_module_build_id(mod, &build_id, &vaddr), fd;
-	const char *slash = path ? strrchr(path, '/') : NULL;
-	char candidate[PATH_MAX];
+	struct symbol_file *f = *data;
 
-	if (len <= 0)
-		return dwfl_standard_find_debuginfo(mod, data, module_name, base, path, link, crc,
-						    name);
-	fd = dwfl_build_id_find_debuginfo(mod, data, module_name, base, path, link, crc, name);
-	if (fd >= 0 || !slash || !link || strchr(link, '/'))
-		return fd;
-	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-		int used = snprintf(candidate, sizeof(candidate), places[i], (int)(slash - path),
-				    path, link);
-
-		if (used < 0 || (size_t)used >= sizeof(candidate))
-			continue;
-		fd = try_debug_file(candidate, build_id, len, name);
-		if (fd >= 0)
-			return fd;
-	}
-	return -1;
+	(void)module_name, (void)base;
+	return f ? debug_file_find(&f->search, mod, path, link, crc, name) : -1;
 }
 
 static int find_elf(Dwfl_Module *mod, void **data, const char *module_name, Dwarf_Addr base,
@@ -116,9 +71,12 @@ static int report(struct symbol_file *f, int fd, const char *path)
 		.find_debuginfo = find_debuginfo,
 	};
 	int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	void **data = NULL;
 
+	if (own >= 0)
+		own = elf_bounds_own(own);
 	if (own < 0)
-		return -errno;
+		return -ENOEXEC;
 	f->dwfl = dwfl_begin(&callbacks);
 	if (!f->dwfl) {
 		close(own);
@@ -132,12 +90,15 @@ static int report(struct symbol_file *f, int fd, const char *path)
 	dwfl_report_end(f->dwfl, NULL, NULL);
 	if (!f->module)
 		return -ENOEXEC;
+	if (!dwfl_module_info(f->module, &data, NULL, NULL, NULL, NULL, NULL, NULL) || !data)
+		return -ENOEXEC;
+	*data = f;
 	f->dwarf = dwarf_index_new(f->module);
 	return f->dwarf ? 0 : -ENOMEM;
 }
 
 int symbol_file_open(struct symbol_file **file, int fd, const char *path, const uint8_t *build_id,
-		     size_t build_id_len)
+		     size_t build_id_len, struct debug_server *server)
 {
 	struct symbol_file *f = calloc(1, sizeof(*f));
 	enum elf_file_error why;
@@ -145,9 +106,12 @@ int symbol_file_open(struct symbol_file **file, int fd, const char *path, const 
 
 	if (!f)
 		return -ENOMEM;
+	f->search.server = server;
 	err = elf_file_open(&f->elf, fd, &why);
 	if (!err) {
 		err = check_build_id(&f->elf, build_id, build_id_len);
+		if (!err && !elf_bounds_are_fair(fd))
+			err = -ENOEXEC;
 		if (!err)
 			err = report(f, fd, path);
 		elf_file_close(&f->elf);
@@ -170,6 +134,18 @@ void symbol_file_close(struct symbol_file *file)
 	if (file->dwfl)
 		dwfl_end(file->dwfl);
 	free(file);
+}
+
+bool symbol_file_is_behind(const struct symbol_file *file, bool wait)
+{
+	const unsigned char *build_id;
+	GElf_Addr vaddr;
+	int len;
+
+	if (!file->search.awaiting || wait)
+		return file->search.awaiting;
+	len = dwfl_module_build_id(file->module, &build_id, &vaddr);
+	return len > 0 && debug_server_has_answer(file->search.server, build_id, len);
 }
 
 /* ---- names ------------------------------------------------------------------------------------------ */
@@ -291,7 +267,7 @@ static const char *symbol_name(struct resolving *r, uint64_t *offset)
 }
 
 int symbol_file_resolve(struct symbol_file *file, uint64_t file_offset, struct arena *arena,
-			struct symbol_frame *frames)
+			bool wait, struct symbol_frame *frames)
 {
 	struct resolving r = { .f = file, .arena = arena, .frames = frames };
 	const char *name, *function = NULL;
@@ -299,6 +275,7 @@ int symbol_file_resolve(struct symbol_file *file, uint64_t file_offset, struct a
 	Dwarf_Addr bias;
 	Dwarf_Die *unit;
 
+	file->search.wait = wait;
 	if (!elf_file_vaddr(&file->elf, file_offset, &r.address)) {
 		r.address = file_offset;
 		add_frame(&r, NULL, 0, false);

@@ -426,7 +426,7 @@ Test(symbols, a_file_that_comes_back_is_tried_again_for_another_process)
 
 Test(symbols, what_is_no_file_has_no_names)
 {
-	static const char *const paths[] = { "[vdso]", "[anon]", "", "/no/such/file", "/tmp",
+	static const char *const paths[] = { "[anon]", "[stack]", "", "/no/such/file", "/tmp",
 					     "/etc/passwd" };
 
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
