@@ -73,7 +73,7 @@ static int take(int fd, const struct wanted *wanted)
 		elf_file_close(&elf);
 	good = good && (wanted->build_id_len ? has_build_id(fd, wanted) :
 					       has_checksum(fd, st.st_size, wanted->crc));
-	if (!good || !elf_bounds_are_fair(fd)) {
+	if (!good || !elf_bounds_are_fair(fd, true)) {
 		close(fd);
 		return -1;
 	}

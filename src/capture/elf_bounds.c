@@ -47,7 +47,7 @@ static uint64_t zdebug_bytes(int fd, const GElf_Shdr *shdr)
 	return size;
 }
 
-static uint64_t section_bytes(int fd, Elf *elf, size_t names, Elf_Scn *scn)
+static uint64_t section_bytes(int fd, Elf *elf, size_t names, Elf_Scn *scn, bool unpacked)
 {
 	const char *name;
 	GElf_Shdr shdr;
@@ -55,6 +55,8 @@ static uint64_t section_bytes(int fd, Elf *elf, size_t names, Elf_Scn *scn)
 
 	if (!gelf_getshdr(scn, &shdr) || shdr.sh_type == SHT_NOBITS)
 		return 0;
+	if (!unpacked)
+		return shdr.sh_size;
 	if (shdr.sh_flags & SHF_COMPRESSED &&
 	    elf_file_read_at(fd, shdr.sh_offset, &chdr, sizeof(chdr)) == sizeof(chdr) &&
 	    chdr.ch_size > shdr.sh_size)
@@ -75,7 +77,7 @@ static uint64_t bytes_on_disk(const struct stat *st)
 	return blocks ? blocks : (uint64_t)st->st_size;
 }
 
-bool elf_bounds_are_fair(int fd)
+bool elf_bounds_are_fair(int fd, bool unpacked)
 {
 	Elf *elf = elf_begin(fd, ELF_C_READ, NULL);
 	uint64_t fair, sum = 0;
@@ -92,7 +94,7 @@ bool elf_bounds_are_fair(int fd)
 	fair = FREE_BYTES + BYTES_A_BYTE * bytes_on_disk(&st);
 	elf_getshdrstrndx(elf, &names);
 	while (sum <= fair && (scn = elf_nextscn(elf, scn))) {
-		uint64_t bytes = section_bytes(fd, elf, names, scn);
+		uint64_t bytes = section_bytes(fd, elf, names, scn, unpacked);
 
 		sum = bytes > fair ? UINT64_MAX : sum + bytes;
 	}

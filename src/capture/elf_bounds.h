@@ -10,9 +10,9 @@
 
 #include <stdbool.h>
 
-/* True when the sections of the ELF file take no more memory, unpacked, than is fair for what the file
- * takes on disk. */
-bool elf_bounds_are_fair(int fd);
+/* True when the sections of the ELF file take no more memory than is fair for what the file takes on disk:
+ * as they are, or unpacked, for who unpacks them. */
+bool elf_bounds_are_fair(int fd, bool unpacked);
 
 /*
  * A file that can be mapped: others must not be able to shorten it meanwhile, for that would end who

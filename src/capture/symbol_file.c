@@ -110,7 +110,7 @@ int symbol_file_open(struct symbol_file **file, int fd, const char *path, const 
 	err = elf_file_open(&f->elf, fd, &why);
 	if (!err) {
 		err = check_build_id(&f->elf, build_id, build_id_len);
-		if (!err && !elf_bounds_are_fair(fd))
+		if (!err && !elf_bounds_are_fair(fd, true))
 			err = -ENOEXEC;
 		if (!err)
 			err = report(f, fd, path);
