@@ -24,7 +24,7 @@ struct stamp {
 	ino_t ino;
 	off_t size;
 	struct timespec changed;
-	size_t asked;
+	uint64_t asked; /* hash of the addresses */
 };
 
 struct jit {
@@ -257,17 +257,26 @@ static int read_map(int fd, const uint64_t *addresses, size_t cnt, struct perf_m
 	return err == -ENOMEM ? err : 0;
 }
 
+static uint64_t hash_of(const uint64_t *addresses, size_t cnt)
+{
+	uint64_t hash = cnt;
+
+	for (size_t i = 0; i < cnt; i++)
+		hash = (hash ^ addresses[i] ^ hash >> 29) * 0x9e3779b97f4a7c15ULL;
+	return hash;
+}
+
 int jit_read(struct jit *j, const uint64_t *addresses, size_t cnt)
 {
 	struct jit *from = j;
-	struct stamp stamp = { .asked = cnt };
+	struct stamp stamp = { .asked = hash_of(addresses, cnt) };
 	struct stat st;
 
 	if (!j->has_code || j->settled)
 		return 0;
 	refresh(j);
 	if (j->fd >= 0 && !fstat(j->fd, &st)) {
-		stamp = (struct stamp){ st.st_dev, st.st_ino, st.st_size, st.st_mtim, cnt };
+		stamp = (struct stamp){ st.st_dev, st.st_ino, st.st_size, st.st_mtim, stamp.asked };
 		if (same_stamp(&stamp, &j->stamp))
 			return 0;
 	}
