@@ -93,7 +93,7 @@ deps:
 deps-test:
 	$(Q)bash tests/packages.sh $(APT_BUILD) $(APT_DEMO) $(APT_TEST)
 
-$(BUILD)/memtrace.bpf.o: bpf/memtrace.bpf.c $(wildcard bpf/*.h) include/memtrace/abi.h vmlinux/vmlinux.h
+$(BUILD)/memtrace.bpf.o: bpf/memtrace.bpf.c $(wildcard bpf/*.h) include/memtrace/abi.h include/memtrace/unwind.h vmlinux/vmlinux.h
 	$(say) BPF $@
 	@mkdir -p $(@D)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -c $< -o $@
@@ -162,6 +162,19 @@ $(BUILD)/bench/%: bench/%.c $(BUILD)/libmemtrace.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) -std=gnu11 $(WARN) -O2 -g -fno-omit-frame-pointer -fno-optimize-sibling-calls -pthread -o $@ $< $(BUILD)/libmemtrace.a $(LDLIBS)
 
+# Fuzzers: damage what is read from files nobody vouches for, sanitized.
+FUZZ_S ?= 60
+FUZZ_SEED ?= 1
+FUZZ_CFI_SRC := tests/fuzz/fuzz_cfi.c $(wildcard src/capture/cfi*.c) src/capture/elf_file.c
+$(BUILD)/fuzz/fuzz_cfi: $(FUZZ_CFI_SRC) $(wildcard src/capture/cfi*.h) include/memtrace/unwind.h
+	$(say) FUZZ $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) -std=gnu11 $(WARN) -O1 -g -fsanitize=address,undefined \
+		-fno-sanitize-recover=all -o $@ $(FUZZ_CFI_SRC) -ldw -lelf
+## fuzz: damage unwind information and cached tables for FUZZ_S seconds, sanitized
+fuzz: $(BUILD)/fuzz/fuzz_cfi
+	$(Q)cd $(BUILD)/fuzz && ./fuzz_cfi $(CURDIR)/tests/fuzz/corpus/cfi $(FUZZ_SEED) $(FUZZ_S)
+
 ## install: install into DESTDIR/PREFIX
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/include/memtrace \
@@ -193,6 +206,6 @@ clean:
 help:
 	@sed -n 's/^## //p' Makefile | awk -F': ' '{ printf "  %-10s %s\n", $$1, $$2 }'
 
-.PHONY: all demo check test unit system bench deps deps-test targets bench-programs install uninstall format clean help
+.PHONY: all demo check test unit system bench fuzz deps deps-test targets bench-programs install uninstall format clean help
 .DELETE_ON_ERROR:
 -include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(UNIT_OBJ:.o=.d) $(SYSTEM_OBJ:.o=.d)

@@ -28,10 +28,17 @@
 
 #define ROUNDS_MAX 99
 
-enum variant { UNTRACED, FLOOR, NO_STACKS, STACKS, VARIANTS };
+enum variant { UNTRACED, FLOOR, KERNEL_WALK, NO_STACKS, FP, DWARF, VARIANTS };
 
-static const char *const variant_names[] = { "untraced", "floor", "memtrace --stacks none",
-					      "memtrace --stacks fp" };
+static const char *const variant_names[] = { "untraced", "floor", "floor and bpf_get_stack",
+					      "memtrace --stacks none", "memtrace --stacks fp",
+					      "memtrace --stacks dwarf" };
+
+static const enum memtrace_stacks variant_stacks[] = {
+	[NO_STACKS] = MEMTRACE_STACKS_NONE,
+	[FP] = MEMTRACE_STACKS_FP,
+	[DWARF] = MEMTRACE_STACKS_DWARF,
+};
 
 /* How a target meets its probes: the two ways have links of different kinds. */
 enum way { LAUNCHED, ATTACHED };
@@ -136,6 +143,7 @@ static void target_end(struct target *t)
 
 struct floor {
 	struct probe_kind kind;
+	int return_fd, stack_fd; /* programs at the return: empty, or with the kernel's walk */
 	struct bpf_object *object;
 	struct allocators *allocators;
 	struct probe_set *set;
@@ -145,7 +153,7 @@ struct floor {
 
 static void floor_open(struct floor *f, const char *build, enum way way)
 {
-	struct bpf_program *enters[3], *ret;
+	struct bpf_program *enters[3], *ret, *stack;
 	const char *const names[] = { "floor_malloc", "floor_free", "floor_enter" };
 	struct message why = { "" };
 	char path[4096];
@@ -163,14 +171,18 @@ static void floor_open(struct floor *f, const char *build, enum way way)
 		enters[i] = bpf_object__find_program_by_name(f->object, names[i]);
 	for (int i = 0; i < 3 && f->kind.multi; i++)
 		bpf_program__set_expected_attach_type(enters[i], PROBE_ATTACH_MULTI);
-	if (f->kind.multi)
+	stack = bpf_object__find_program_by_name(f->object, "floor_stack");
+	if (f->kind.multi) {
 		bpf_program__set_expected_attach_type(ret, PROBE_ATTACH_MULTI);
+		bpf_program__set_expected_attach_type(stack, PROBE_ATTACH_MULTI);
+	}
 	if (bpf_object__load(f->object))
 		die("loading the floor");
 	f->kind.malloc_fd = bpf_program__fd(enters[0]);
 	f->kind.free_fd = bpf_program__fd(enters[1]);
 	f->kind.enter_fd = bpf_program__fd(enters[2]);
-	f->kind.return_fd = bpf_program__fd(ret);
+	f->return_fd = bpf_program__fd(ret);
+	f->stack_fd = bpf_program__fd(stack);
 	f->allocators = allocators_new(NULL, NULL);
 }
 
@@ -270,12 +282,11 @@ static double run_variant(enum variant v, const char *build, struct floor *floor
 	struct target t;
 	double ns;
 
-	if (v == STACKS || v == NO_STACKS)
-		return run_memtrace(build, floor->way,
-				    v == STACKS ? MEMTRACE_STACKS_FP : MEMTRACE_STACKS_NONE, pairs,
-				    depth, threads);
+	if (v >= NO_STACKS)
+		return run_memtrace(build, floor->way, variant_stacks[v], pairs, depth, threads);
 	t = target_start(build, NULL, pairs, depth, threads);
-	ns = v == FLOOR ? run_floor(floor, &t) : target_run(&t);
+	floor->kind.return_fd = v == KERNEL_WALK ? floor->stack_fd : floor->return_fd;
+	ns = v == UNTRACED ? target_run(&t) : run_floor(floor, &t);
 	target_end(&t);
 	return ns;
 }

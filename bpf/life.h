@@ -29,7 +29,7 @@ int BPF_PROG(on_newtask, struct task_struct *child, u64 clone_flags)
 	u64 now;
 
 	parent = bpf_map_lookup_elem(&members, &tgid);
-	if (!parent || !parent->acct)
+	if (!parent || !parent->acct || is_closed())
 		return 0;
 	a = acct_at(parent->acct);
 	if (!a)
@@ -91,6 +91,8 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	struct mt_task *t;
 	struct mt_acct *a;
 
+	if (is_closed())
+		return 0;
 	exec_file(bprm, &item.file);
 	known = bpf_map_lookup_elem(&known_files, &item.file);
 	item.kind = MT_NEWS_EXEC;
@@ -102,14 +104,17 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	old = m ? m->acct : 0;
 	fresh.scope = m ? m->scope : 0;
 	a = acct_create(&fresh.acct, tgid, parent_tgid(task), fresh.scope);
-	acct_leave(old, MT_ENDED_EXEC, 0);
-	bpf_map_update_elem(&members, &tgid, &fresh, BPF_ANY);
 	t = task_get(0);
 	if (t) {
+		task_abandon(t);
 		t->epoch = 0;
-		t->call = MT_CALL_NONE;
 		t->trampoline = 0;
 	}
+	acct_leave(old, MT_ENDED_EXEC, 0);
+	if (m) /* in place: that cannot fail, and leave the old account to the new program */
+		*m = fresh;
+	else
+		bpf_map_update_elem(&members, &tgid, &fresh, BPF_ANY);
 	if (!a)
 		return 0;
 	a->flags = MT_ACCT_FROM_START;
@@ -132,8 +137,12 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	u32 tgid = bpf_get_current_pid_tgid() >> 32, slot;
 	u32 tid = (u32)bpf_get_current_pid_tgid();
 	struct mt_membership *m;
+	struct mt_task *t;
 	s32 code;
 
+	t = task_get(0);
+	if (t)
+		task_abandon(t);
 	if (control.task_spilled)
 		bpf_map_delete_elem(&task_spill, &tid);
 	m = bpf_map_lookup_elem(&members, &tgid);
@@ -146,6 +155,27 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	if (!code)
 		code = BPF_CORE_READ(task, group_leader, exit_code);
 	acct_leave(slot, code & 0x7f ? MT_ENDED_SIGNAL : MT_ENDED_EXIT, code);
+	return 0;
+}
+
+/* Read once when the probes are gone: threads that were inside realloc then will not be seen to come
+ * back. */
+SEC("iter/task")
+int settle_tasks(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct mt_task *t;
+	u32 tid;
+
+	if (!task)
+		return 0;
+	t = bpf_task_storage_get(&tasks, task, 0, 0);
+	if (!t) {
+		tid = task->pid;
+		t = bpf_map_lookup_elem(&task_spill, &tid);
+	}
+	if (t)
+		task_abandon(t);
 	return 0;
 }
 

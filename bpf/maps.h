@@ -32,6 +32,7 @@ struct mt_task {
 	__u32 acct;
 	__u32 call; /* enum mt_call in progress; 0: none */
 	__u32 far;  /* the last stack was too long for one near copy */
+	__u64 acct_id;	 /* of acct: its slot may have another by the time the thread is gone */
 	__u64 freed_ptr; /* the last free_sized, as long as nothing came after it */
 	__u64 freed_sp;
 	__u64 sp; /* stack pointer at entry of the outermost call */
@@ -47,13 +48,13 @@ struct mt_task {
 	__u32 space; /* of the account */
 	__u32 window_have; /* bytes in window, from window_at on */
 	__u64 window_at;
-	__u64 walk_sp;	  /* of the frame it is in */
+	struct mt_frame frame; /* it is in; here, because the verifier follows what is in registers */
 	__u64 trampoline; /* of return probes in this address space; 0: not looked up yet */
 
 	__u64 hash; /* of the stack below */
 	__u32 frame_cnt;
 	__u32 stack_end; /* enum mt_stack_end */
-	__u64 frames[MT_CHUNKS_PER_STACK_MAX * MT_CHUNK_FRAMES];
+	__u64 frames[MT_CHUNKS_PER_STACK_MAX * MT_CHUNK_FRAMES + MT_CHUNK_FRAMES]; /* and padding */
 	struct mt_window window;
 };
 

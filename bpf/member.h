@@ -144,14 +144,24 @@ static __always_inline u32 member_slot(u32 tgid)
 	return control.adopt_at_call ? member_adopt(tgid) : 0;
 }
 
+/* Tracing ends at one point in time, while the probes go one after another: a free that is missed
+ * after an allocation that was not would leave a block that is none. */
+static __always_inline bool is_closed(void)
+{
+	return *(volatile u32 *)&control.epoch & MT_EPOCH_CLOSED;
+}
+
 /* The current thread's state when it is traced, else NULL. Threads nobody traces get none. */
 static __always_inline struct mt_task *member_task(void)
 {
 	struct mt_task *t = task_get(0);
 	u32 epoch = control.epoch, slot;
+	struct mt_acct *a;
 
 	if (t && t->epoch == epoch)
 		return t->acct ? t : NULL;
+	if (epoch & MT_EPOCH_CLOSED)
+		return NULL;
 	slot = member_slot(bpf_get_current_pid_tgid() >> 32);
 	if (!t) {
 		if (!slot)
@@ -166,6 +176,8 @@ static __always_inline struct mt_task *member_task(void)
 		t->acct = slot;
 		t->call = MT_CALL_NONE;
 	}
+	a = acct_at(slot);
+	t->acct_id = a ? a->id : 0;
 	t->epoch = epoch;
 	return slot ? t : NULL;
 }

@@ -234,7 +234,7 @@ int on_return(struct pt_regs *ctx)
 	struct mt_acct *a;
 	u32 call;
 
-	if (!t || !t->call || SP_AT_RETURN(t->sp) > sp)
+	if (!t || !t->call || SP_AT_RETURN(t->sp) > sp || is_closed())
 		return 0;
 	if (SP_AT_RETURN(t->sp) < sp) {
 		task_forget_stale(t, t->acct);

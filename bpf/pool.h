@@ -30,20 +30,19 @@ static __always_inline struct mt_chunk *chunk_at(u32 chunk)
 	return inner ? bpf_map_lookup_elem(inner, &slot) : NULL;
 }
 
-/* Takes a never-used slot, or 0. A failed race for the last one wastes nothing: fresh > cap is
- * read as cap. */
+/* Takes a never-used slot, or 0. Never passes cap: to step back could give one slot to two, when cap is
+ * raised in between. */
 static __always_inline u32 pool_fresh(struct mt_pool *pool)
 {
-	u32 slot;
+	for (int try = 0; try < POOL_TRIES; try++) {
+		u32 slot = *(volatile u32 *)&pool->fresh;
 
-	if (*(volatile u32 *)&pool->fresh >= *(volatile u32 *)&pool->cap)
-		return 0;
-	slot = __sync_fetch_and_add(&pool->fresh, 1);
-	if (slot >= *(volatile u32 *)&pool->cap) {
-		__sync_fetch_and_add(&pool->fresh, -1);
-		return 0;
+		if (slot >= *(volatile u32 *)&pool->cap)
+			break;
+		if (__sync_val_compare_and_swap(&pool->fresh, slot, slot + 1) == slot)
+			return slot;
 	}
-	return slot;
+	return 0;
 }
 
 /* Global functions, so that each is verified once and not in every caller. */

@@ -243,15 +243,14 @@ GLOBAL int site_intern_slow(struct mt_task *t, u32 acct, u64 hash)
 static __always_inline u32 site_intern(struct mt_task *t, u32 acct)
 {
 	u64 hash = (t->hash ^ acct) * HASH_PRIME;
-	u32 n = t->frame_cnt, site, at;
+	u64 n = t->frame_cnt;
+	u32 site, at;
 
 	hash ^= hash >> 32;
+	BOUND(n, MT_STACK_DEPTH_MAX);
 #pragma clang loop unroll(full)
-	for (u32 i = 0; i < MT_CHUNK_FRAMES - 1; i++) {
-		at = n + i;
-		if (at < MT_CHUNKS_PER_STACK_MAX * MT_CHUNK_FRAMES)
-			t->frames[at] = 0;
-	}
+	for (u32 i = 0; i < MT_CHUNK_FRAMES - 1; i++)
+		t->frames[n + i] = 0;
 	at = (hash >> 48) % MT_RECENT;
 	site = t->recent[at].site;
 	if (site && t->recent[at].hash == hash && site_matches(t, site, acct, n))

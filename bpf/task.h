@@ -90,6 +90,25 @@ static __always_inline void task_put_old_back(struct mt_task *t, u32 acct)
 	t->old.born_ns = 0;
 }
 
+/* The call in progress will not come back: the thread or its program is gone, or tracing is over. */
+GLOBAL int task_abandon(struct mt_task *t)
+{
+	struct mt_acct *a;
+	u32 call;
+
+	if (!t)
+		return 0;
+	/* the end of the thread and the end of tracing can coincide */
+	call = __sync_lock_test_and_set(&t->call, MT_CALL_NONE);
+	if (call != MT_CALL_REALLOC && call != MT_CALL_REALLOCARRAY)
+		return 0;
+	/* of threads that end at the same time, another one may have ended the account */
+	a = acct_at(t->acct);
+	if (a && a->id == t->acct_id)
+		task_put_old_back(t, t->acct);
+	return 0;
+}
+
 static __always_inline void task_forget_stale(struct mt_task *t, u32 acct)
 {
 	if (t->call == MT_CALL_REALLOC || t->call == MT_CALL_REALLOCARRAY)

@@ -15,7 +15,7 @@ GLOBAL int window_move(struct mt_task *t, u64 addr)
 
 	if (!t)
 		return -1;
-	at = t->walk_sp & ~7ULL;
+	at = t->frame.sp & ~7ULL;
 	if (addr - at >= MT_WINDOW_BYTES)
 		at = addr;
 	t->window_at = at;
@@ -77,7 +77,6 @@ static __always_inline u32 end_of_step(int step, u32 rule)
 /* Unwinds from a call that just returned: pc is in its caller, after the call. As stack_walk(). */
 GLOBAL int stack_unwind(struct mt_task *t, u64 pc, u64 sp, u64 fp)
 {
-	struct mt_frame frame = { .pc = pc, .sp = sp, .fp = fp };
 	u32 depth = control.stack_depth, n, end = MT_END_DEPTH, rule;
 	u64 hash = HASH_PRIME, trampoline;
 	int step;
@@ -87,21 +86,25 @@ GLOBAL int stack_unwind(struct mt_task *t, u64 pc, u64 sp, u64 fp)
 	if (!t->trampoline)
 		t->trampoline = trampoline_address();
 	trampoline = t->trampoline;
+	t->frame.pc = pc;
+	t->frame.sp = sp;
+	t->frame.fp = fp;
+	t->frame.exact = 0;
 	t->window_have = 0;
 	t->frames[0] = pc;
 	hash = HASH_MIX(hash, pc);
 	for (n = 1; n < MT_STACK_DEPTH_MAX && n < depth; n++) {
-		t->walk_sp = frame.sp;
-		rule = rule_at(mt_frame_lookup_pc(&frame), t->space);
-		step = mt_unwind_step(t, rule, &frame);
+		rule = rule_at(mt_frame_lookup_pc(&t->frame), t->space);
+		step = mt_unwind_step(t, rule, &t->frame);
 		if (step != MT_STEP_CALLER) {
 			end = end_of_step(step, rule);
 			break;
 		}
-		if (frame.pc == trampoline)
-			frame.pc = real_return(frame.sp - 8, trampoline);
-		t->frames[n] = frame.pc;
-		hash = HASH_MIX(hash, frame.pc);
+		pc = t->frame.pc;
+		if (pc == trampoline)
+			t->frame.pc = pc = real_return(t->frame.sp - 8, trampoline);
+		t->frames[n] = pc;
+		hash = HASH_MIX(hash, pc);
 	}
 	t->hash = hash;
 	t->frame_cnt = n;

@@ -133,6 +133,11 @@ struct linux_binprm {
 	struct file *file;
 };
 
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta __attribute__((aligned(8)));
+	struct task_struct *task __attribute__((aligned(8)));
+};
+
 #pragma clang attribute pop
 
 #endif

@@ -340,9 +340,12 @@ struct mt_generations {
 enum mt_follow { MT_FOLLOW_NONE, MT_FOLLOW_INODE, MT_FOLLOW_BY_PID };
 enum mt_adopt { MT_ADOPT_NONE, MT_ADOPT_ALL, MT_ADOPT_COMM, MT_ADOPT_CGROUP };
 
+#define MT_EPOCH_CLOSED (1U << 31)
+
 struct mt_control {
 	/* read by every probe */
-	__u32 epoch; /* raised when the set of targets changed: threads look themselves up again */
+	__u32 epoch; /* raised when the set of targets changed: threads look themselves up again;
+		      * MT_EPOCH_CLOSED: tracing is over, nothing counts any more */
 	__u32 stacks;
 	__u32 stack_depth;
 	__u32 follow;

@@ -74,15 +74,24 @@ struct mt_row {
 #define MT_RULE_FP(rule) ((rule) >> MT_ROW_KIND_BITS & MT_ROW_FP_MAX)
 #define MT_RULE_CFA(rule) ((__s32)(rule) >> (MT_ROW_KIND_BITS + MT_ROW_FP_BITS))
 
+/* Where a step finds the caller; scratch of mt_unwind_step(). */
+struct mt_caller {
+	__u64 cfa;
+	__u64 pc_at;
+	__u64 fp_at; /* 0: the frame pointer is as it was */
+	__u64 exact;
+};
+
 /* A frame: where its code is, and its two registers that lead to the caller. */
 struct mt_frame {
 	__u64 pc;
 	__u64 sp;
 	__u64 fp;
 	__u64 exact; /* 1: pc is where the thread was; 0: pc is a return address */
+	struct mt_caller to;
 };
 
-/* What a step came to. Only after CALLER has the frame changed. */
+/* What a step came to. Only after CALLER has the frame changed (but for .to). */
 enum mt_step {
 	MT_STEP_CALLER, /* the frame is the caller's now */
 	MT_STEP_END,    /* there is no caller: the true root */
@@ -114,6 +123,14 @@ static inline __attribute__((always_inline)) __u64 mt_frame_lookup_pc(const stru
 #if defined(MT_UNWIND_READ) && !defined(MEMTRACE_UNWIND_STEP)
 #define MEMTRACE_UNWIND_STEP
 
+/* Between finding the caller and reading it a step goes through memory, so that the kernel's verifier,
+ * which follows registers, sees one path from there on and not one for each kind of row. */
+#ifdef __bpf__
+#define MT_UNWIND_FORGET() __asm__ volatile("" : : : "memory")
+#else
+#define MT_UNWIND_FORGET() (void)0
+#endif
+
 #if defined(__TARGET_ARCH_arm64) || defined(__aarch64__)
 /* Return addresses are in a register until they are saved, so rows and frames need one more; until
  * there are such rows no rule is known. */
@@ -136,9 +153,9 @@ static inline __attribute__((always_inline)) int mt_unwind_step(void *stack, __u
 static inline __attribute__((always_inline)) int mt_unwind_step(void *stack, __u32 rule,
 								struct mt_frame *frame)
 {
-	__u32 kind = MT_RULE_KIND(rule), saved = MT_RULE_FP(rule);
+	__u32 kind = MT_RULE_KIND(rule), saved = MT_RULE_FP(rule), exact = 0;
 	__u64 offset = (__u64)(__s64)MT_RULE_CFA(rule) << 3;
-	__u64 cfa, pc_at, fp_at, pc, fp = frame->fp;
+	__u64 cfa, pc_at, fp_at, pc, fp;
 
 	if (kind == MT_ROW_NONE)
 		return MT_STEP_NO_ROW;
@@ -147,7 +164,8 @@ static inline __attribute__((always_inline)) int mt_unwind_step(void *stack, __u
 	if (kind >= MT_ROW_UNSUPPORTED)
 		return MT_STEP_UNSUPPORTED;
 
-	cfa = (kind == MT_ROW_FP || kind == MT_ROW_FP_DEREF ? fp : frame->sp) + offset;
+	/* where the caller's registers are */
+	cfa = (kind == MT_ROW_FP || kind == MT_ROW_FP_DEREF ? frame->fp : frame->sp) + offset;
 	if (kind == MT_ROW_PLT) {
 		cfa += (frame->pc & 15) >= saved ? 8 : 0;
 		saved = 0;
@@ -164,17 +182,24 @@ static inline __attribute__((always_inline)) int mt_unwind_step(void *stack, __u
 		if (cfa & 7)
 			return MT_STEP_BROKEN;
 		pc_at = cfa - 8;
-		fp_at = fp;
+		fp_at = frame->fp;
 		if (kind == MT_ROW_SIGNAL) {
 			pc_at = slot + 8;
 			fp_at = frame->sp + ((__u64)saved << 3);
+			exact = 1;
 		}
 	}
-	if (cfa <= frame->sp && kind != MT_ROW_SIGNAL)
+	if (cfa <= frame->sp && !exact)
 		return MT_STEP_BROKEN;
+	frame->to = (struct mt_caller){ cfa, pc_at, saved ? fp_at : 0, exact };
+	MT_UNWIND_FORGET();
+
+	pc_at = frame->to.pc_at;
 	if (MT_UNWIND_READ(stack, pc_at, &pc))
 		return MT_STEP_READ_FAULT;
-	if (saved) {
+	fp = frame->fp;
+	fp_at = frame->to.fp_at;
+	if (fp_at) {
 		if (fp_at & 7)
 			return MT_STEP_BROKEN;
 		if (MT_UNWIND_READ(stack, fp_at, &fp))
@@ -185,9 +210,9 @@ static inline __attribute__((always_inline)) int mt_unwind_step(void *stack, __u
 	if (pc - MT_USER_MIN >= MT_USER_MAX - MT_USER_MIN)
 		return MT_STEP_BROKEN;
 	frame->pc = pc;
-	frame->sp = cfa;
+	frame->sp = frame->to.cfa;
 	frame->fp = fp;
-	frame->exact = kind == MT_ROW_SIGNAL;
+	frame->exact = frame->to.exact;
 	return MT_STEP_CALLER;
 }
 #endif /* architecture */

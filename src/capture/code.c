@@ -267,15 +267,41 @@ static const struct known_module *find_module(const struct code *c, const struct
 	return NULL;
 }
 
+static int remember_module(struct code *c, struct module *module, size_t rows)
+{
+	struct known_module *grown = realloc(c->modules, (c->module_cnt + 1) * sizeof(*grown));
+
+	if (!grown)
+		return -ENOMEM;
+	c->modules = grown;
+	grown[c->module_cnt++] = (struct known_module){ module_ref(module), rows };
+	return 0;
+}
+
+/* The file may be out of reach by now, but known by what the kernel said when it was mapped. */
+bool code_knows_module(struct code *c, struct module *module)
+{
+	const struct module_id *id = &module->id;
+	size_t rows = find_rows(c, id->build_id, id->build_id_len);
+
+	if (find_module(c, module))
+		return true;
+	for (size_t i = c->file_cnt; rows == NO_ROWS && id->ino && i-- > 0;) {
+		const struct mt_code_file *key = &c->files[i].key;
+
+		if (key->ino == id->ino &&
+		    key->dev == ((uint64_t)major(id->dev) << 20 | minor(id->dev)))
+			rows = c->files[i].rows;
+	}
+	return rows != NO_ROWS && !remember_module(c, module, rows);
+}
+
 int code_add_module(struct code *c, struct module *module, int fd)
 {
 	const struct module_id *id = &module->id;
-	struct known_module *grown;
 	struct file *file;
 	int err;
 
-	if (find_module(c, module))
-		return 0;
 	file = get(c, fd, id->path, &err);
 	if (!file)
 		return err ? err : -EINVAL;
@@ -283,12 +309,7 @@ int code_add_module(struct code *c, struct module *module, int fd)
 	    (c->rows[file->rows].build_id_len != id->build_id_len ||
 	     memcmp(c->rows[file->rows].build_id, id->build_id, id->build_id_len)))
 		return -ESTALE;
-	grown = realloc(c->modules, (c->module_cnt + 1) * sizeof(*grown));
-	if (!grown)
-		return -ENOMEM;
-	c->modules = grown;
-	grown[c->module_cnt++] = (struct known_module){ module_ref(module), file->rows };
-	return 0;
+	return remember_module(c, module, file->rows);
 }
 
 bool code_module_rule(const struct code *c, const struct module *module, uint64_t offset,

@@ -33,7 +33,10 @@ void code_free(struct code *code); /* takes NULL */
  * file that has none to give; -ENOSPC: no room for it within the budget; -ENOMEM. */
 int code_add(struct code *code, int fd, const char *name);
 
-/* The same for the file of a module, which is remembered as that. -ESTALE: the file has another build id
+/* Was the module's file added already? */
+bool code_knows_module(struct code *code, struct module *module);
+
+/* The same as code_add() for the file of a module, which is remembered as that. -ESTALE: the file has another build id
  * than the module. */
 int code_add_module(struct code *code, struct module *module, int fd);
 

@@ -221,7 +221,9 @@ int gather_accounts(const struct tables *t, const bool *slots, const struct gath
 		goto out;
 	struct block_pass pass = { t, slots, options, ages, site_end };
 
-	tables_each_block(t, see_block, &pass);
+	err = tables_each_block(t, see_block, &pass);
+	if (err)
+		goto out;
 	fill(t, site_end, records, cnt, record_of, ages);
 	for (int i = 0; i < cnt; i++) {
 		merge_twins(&records[i]);

@@ -201,6 +201,29 @@ fail:
 			   "or raw tracepoints with BTF)", strerror(-err));
 }
 
+int programs_settle(struct programs *p)
+{
+	struct bpf_link *link = bpf_program__attach_iter(p->skel->progs.settle_tasks, NULL);
+	char nothing[64];
+	int fd, err = 0;
+	ssize_t got;
+
+	if (!link)
+		return -errno;
+	fd = bpf_iter_create(bpf_link__fd(link));
+	if (fd < 0) {
+		err = -errno;
+	} else {
+		do {
+			got = read(fd, nothing, sizeof(nothing));
+		} while (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR)));
+		err = got < 0 ? -errno : 0;
+		close(fd);
+	}
+	bpf_link__destroy(link);
+	return err;
+}
+
 void programs_unload(struct programs *p)
 {
 	if (p->skel)
@@ -210,20 +233,30 @@ void programs_unload(struct programs *p)
 
 uint64_t programs_missed(const struct programs *p)
 {
-	struct bpf_program *each[] = { p->skel->progs.on_malloc, p->skel->progs.on_free,
-				       p->skel->progs.on_enter,	 p->skel->progs.on_return,
-				       p->skel->progs.on_newtask, p->skel->progs.on_exec,
-				       p->skel->progs.on_exit };
+	struct bpf_program *program;
 	uint64_t missed = 0;
 
-	for (size_t i = 0; i < sizeof(each) / sizeof(each[0]); i++) {
+	bpf_object__for_each_program(program, p->skel->obj) {
 		struct bpf_prog_info info = {};
 		uint32_t size = sizeof(info);
 
-		if (!bpf_obj_get_info_by_fd(bpf_program__fd(each[i]), &info, &size))
+		if (!bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size))
 			missed += info.recursion_misses;
 	}
 	return missed;
+}
+
+void programs_each_verified(const struct programs *p, verified_fn see, void *ctx)
+{
+	struct bpf_program *program;
+
+	bpf_object__for_each_program(program, p->skel->obj) {
+		struct bpf_prog_info info = {};
+		uint32_t size = sizeof(info);
+
+		if (!bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size))
+			see(ctx, bpf_program__name(program), info.verified_insns);
+	}
 }
 
 static int set_add(struct probe_set *set, int fd)
@@ -272,7 +305,7 @@ static int attach_multi_one(const struct probe_kind *p, int prog_fd, bool return
 static int attach_multi(const struct probe_kind *p, const char *path, pid_t pid,
 			const struct probe_site *sites, size_t cnt, struct probe_set *set)
 {
-	const int enters[] = { p->malloc_fd, p->free_fd, p->enter_fd };
+	const int enters[] = { p->free_fd, p->enter_fd, p->malloc_fd };
 	int err;
 
 	/* returns first: an entry whose return is not seen would look like a call that never ended */
@@ -325,16 +358,42 @@ static int attach_perf(const struct probe_kind *p, const char *path, pid_t pid,
 	return err;
 }
 
+static int place_in_order(const struct probe_site *site)
+{
+	switch (site->call) {
+	case MT_CALL_FREE:
+	case MT_CALL_FREE_SIZED:
+		return 0;
+	case MT_CALL_REALLOC:
+	case MT_CALL_REALLOCARRAY:
+		return 1;
+	case MT_CALL_MALLOC:
+		return 3;
+	}
+	return 2;
+}
+
+static int by_order(const void *a, const void *b)
+{
+	return place_in_order(a) - place_in_order(b);
+}
+
 int probe_set_attach(const struct probe_kind *p, const char *path, pid_t pid,
 		     const struct probe_site *sites, size_t cnt, struct probe_set **out)
 {
+	struct probe_site *ordered = calloc(cnt, sizeof(*ordered));
 	struct probe_set *set = calloc(1, sizeof(*set));
-	int err;
+	int err = -ENOMEM;
 
-	if (!set)
-		return -ENOMEM;
-	err = p->multi ? attach_multi(p, path, pid, sites, cnt, set) :
-			 attach_perf(p, path, pid, sites, cnt, set);
+	/* The kernel places them one after another while processes run: what takes blocks out comes before
+	 * what puts them in, so that no block is counted whose free is missed. */
+	if (ordered && set) {
+		memcpy(ordered, sites, cnt * sizeof(*ordered));
+		qsort(ordered, cnt, sizeof(*ordered), by_order);
+		err = p->multi ? attach_multi(p, path, pid, ordered, cnt, set) :
+				 attach_perf(p, path, pid, ordered, cnt, set);
+	}
+	free(ordered);
 	if (err) {
 		probe_set_detach(set);
 		return err;

@@ -47,6 +47,9 @@ int programs_load(struct programs *programs, uint32_t acct_cnt, bool by_pid, str
 /* Attaches the fork, exec and exit programs. */
 int programs_attach_life(struct programs *programs, struct message *why);
 
+/* Settles what threads were doing when tracing was closed (MT_EPOCH_CLOSED); the probes must be gone. */
+int programs_settle(struct programs *programs);
+
 void programs_unload(struct programs *programs);
 
 /* One probed function. */
@@ -64,6 +67,11 @@ int probe_set_attach(const struct probe_kind *kind, const char *path, pid_t pid,
 
 /* Runs of the programs that the kernel skipped because one was running on the CPU already. */
 uint64_t programs_missed(const struct programs *programs);
+
+/* Calls see() with each program and how many instructions the verifier walked to accept it (0: a kernel
+ * that does not say, before 5.16). */
+typedef void (*verified_fn)(void *ctx, const char *program, uint32_t instructions);
+void programs_each_verified(const struct programs *programs, verified_fn see, void *ctx);
 
 /* Takes NULL. Waits for the kernel (about 0.1 s), while the targets run on. */
 void probe_set_detach(struct probe_set *set);

@@ -267,8 +267,12 @@ static int add_processes(struct memtrace *s, struct memtrace_snapshot *snap, uin
 
 	if (!slots)
 		return -ENOMEM;
-	for (uint32_t slot = 1; slot < s->tables.acct_cnt; slot++)
-		slots[slot] = s->tables.accts[slot].state == MT_ACCT_LIVE;
+	/* with those that ended since they were harvested: a final report has no next one */
+	for (uint32_t slot = 1; slot < s->tables.acct_cnt; slot++) {
+		uint32_t state = __atomic_load_n(&s->tables.accts[slot].state, __ATOMIC_ACQUIRE);
+
+		slots[slot] = state == MT_ACCT_LIVE || (state == MT_ACCT_ENDED && !s->reported[slot]);
+	}
 	cnt = gather_accounts(&s->tables, slots, &options, &records);
 	free(slots);
 	if (cnt < 0)
@@ -277,6 +281,7 @@ static int add_processes(struct memtrace *s, struct memtrace_snapshot *snap, uin
 	if (exes) {
 		for (int i = 0; i < cnt; i++) {
 			records[i].acct.end_ns = 0; /* a death since is for the next snapshot */
+			records[i].acct.ended_by = MT_ENDED_NOT;
 			exes[i] = process_exe(records[i].acct.tgid);
 		}
 		err = add_accounts(s, snap, records, exes, cnt);

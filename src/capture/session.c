@@ -58,6 +58,11 @@ static void log_line(void *ctx, const char *line)
 	session_log(ctx, MEMTRACE_LOG_INFO, "%s", line);
 }
 
+static void log_verified(void *ctx, const char *program, uint32_t instructions)
+{
+	session_log(ctx, MEMTRACE_LOG_DEBUG, "%s: verified in %u instructions", program, instructions);
+}
+
 static uint64_t default_budget(void)
 {
 	struct sysinfo info;
@@ -126,6 +131,7 @@ static int load_parts(struct memtrace *s)
 	err = programs_load(&s->programs, s->slot_cnt, s->by_pid, &s->error);
 	if (err)
 		return err;
+	programs_each_verified(&s->programs, log_verified, s);
 	err = tables_init(&s->tables, s->programs.skel, s->slot_cnt, s->options.max_memory_bytes,
 			  &s->error);
 	if (err)
@@ -461,6 +467,7 @@ int memtrace_detach(struct memtrace *s)
 {
 	if (s->detached || !s->loaded)
 		return 0;
+	s->ending = true;
 	gate_close(s->gate); /* nobody waits at exec, nobody stays stopped there */
 	s->gate = NULL;
 	ring_buffer__consume(s->news);
@@ -468,7 +475,6 @@ int memtrace_detach(struct memtrace *s)
 	targets_detach(s);
 	ring_buffer__consume(s->news);
 	follow_harvest(s);
-	s->detached_ns = session_now_ns();
 	s->detached = true;
 	return 0;
 }

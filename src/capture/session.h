@@ -85,7 +85,7 @@ struct memtrace {
 	size_t detaching_cnt;
 	uint32_t spaces_changed;
 	bool by_pid; /* probes are bound to processes */
-	bool loaded, started, detached;
+	bool loaded, started, ending, detached; /* ending: no probe is placed any more */
 	uint32_t slot_cnt; /* accounts there is room for */
 
 	struct past_account *past;

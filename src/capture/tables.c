@@ -17,6 +17,7 @@
 #include "memtrace.skel.h"
 
 #define RETRY_MS 200
+#define SPILL_BATCH 1024
 #define LOAD(x) __atomic_load_n(&(x), __ATOMIC_ACQUIRE)
 #define STORE(x, v) __atomic_store_n(&(x), (v), __ATOMIC_RELEASE)
 
@@ -367,22 +368,50 @@ uint32_t tables_frames(const struct tables *t, const struct mt_site *site, uint6
 	return n;
 }
 
-static void spill_each(const struct tables *t, block_fn see, void *ctx)
+/* In batches of whole buckets: a walk from key to key begins anew, and sees blocks twice, when the key
+ * it stands on is deleted. */
+static int spill_each(const struct tables *t, block_fn see, void *ctx)
 {
-	int fd = bpf_map__fd(t->skel->maps.spill);
-	uint64_t key, *previous = NULL;
-	struct mt_spill block;
+	int fd = bpf_map__fd(t->skel->maps.spill), err = 0;
+	uint32_t room = SPILL_BATCH, cnt, at = 0, *from = NULL;
+	struct mt_spill *blocks = NULL;
+	uint64_t *keys = NULL;
 
 	if (!LOAD(t->control->spilled))
-		return;
-	while (!bpf_map_get_next_key(fd, previous, &key)) {
-		if (!bpf_map_lookup_elem(fd, &key, &block))
-			see(ctx, key & MT_ACCT_MASK, block.site, block.size, block.born_ns);
-		previous = &key;
+		return 0;
+	while (!err) {
+		if (!keys) {
+			keys = malloc(room * sizeof(*keys));
+			blocks = malloc(room * sizeof(*blocks));
+			if (!keys || !blocks) {
+				err = -ENOMEM;
+				break;
+			}
+		}
+		cnt = room;
+		err = bpf_map_lookup_batch(fd, from, &at, keys, blocks, &cnt, NULL) ? -errno : 0;
+		if (err == -ENOSPC) { /* one bucket has more */
+			free(keys);
+			free(blocks);
+			keys = NULL;
+			blocks = NULL;
+			room *= 2;
+			err = 0;
+			continue;
+		}
+		if (err && err != -ENOENT)
+			break;
+		for (uint32_t i = 0; i < cnt; i++)
+			see(ctx, keys[i] & MT_ACCT_MASK, blocks[i].site, blocks[i].size,
+			    blocks[i].born_ns);
+		from = &at;
 	}
+	free(keys);
+	free(blocks);
+	return err == -ENOENT ? 0 : err;
 }
 
-void tables_each_block(const struct tables *t, block_fn see, void *ctx)
+int tables_each_block(const struct tables *t, block_fn see, void *ctx)
 {
 	for (uint32_t segment = 0; segment < segment_cnt(&t->control->live); segment++) {
 		for (uint32_t n = 0; n < MT_LIVE_SEGMENT; n++) {
@@ -402,7 +431,7 @@ void tables_each_block(const struct tables *t, block_fn see, void *ctx)
 			}
 		}
 	}
-	spill_each(t, see, ctx);
+	return spill_each(t, see, ctx);
 }
 
 /* ---- slots ------------------------------------------------------------------------------------ */
@@ -430,10 +459,11 @@ uint32_t tables_acct_pop(struct tables *t)
 						__ATOMIC_ACQUIRE))
 			return head;
 	}
-	slot = __atomic_fetch_add(&pool->fresh, 1, __ATOMIC_ACQ_REL);
-	if (slot < pool->cap)
-		return slot;
-	__atomic_fetch_sub(&pool->fresh, 1, __ATOMIC_ACQ_REL);
+	slot = LOAD(pool->fresh);
+	while (slot < pool->cap)
+		if (__atomic_compare_exchange_n(&pool->fresh, &slot, slot + 1, false, __ATOMIC_ACQ_REL,
+						__ATOMIC_ACQUIRE))
+			return slot;
 	return 0;
 }
 

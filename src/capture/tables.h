@@ -57,9 +57,9 @@ uint32_t tables_site_end(const struct tables *tables); /* one past the last site
 /* Copies a site's return addresses, leaf first; at most MT_STACK_DEPTH_MAX. Returns the count. */
 uint32_t tables_frames(const struct tables *tables, const struct mt_site *site, uint64_t *pcs);
 
-/* Calls see(ctx, acct slot, site, size, born_ns) for every live block. */
+/* Calls see(ctx, acct slot, site, size, born_ns) for every live block. 0 or -errno. */
 typedef void (*block_fn)(void *ctx, uint32_t acct, uint32_t site, uint64_t size, uint64_t born_ns);
-void tables_each_block(const struct tables *tables, block_fn see, void *ctx);
+int tables_each_block(const struct tables *tables, block_fn see, void *ctx);
 
 /* Writes the frames of a stack that user space unwound into its site. 0, or -ENOSPC when there was no room
  * for all of them: then the site is as before. */

@@ -65,6 +65,8 @@ static int attach_file(struct memtrace *s, int fd, const char *name, pid_t pid)
 		return 0;
 	if (find_attached(s, &st, pid))
 		return PROBED_BEFORE;
+	if (s->ending) /* news of an exec a moment ago must not put probes back */
+		return 0;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	err = probe_set_attach(&s->programs.kind, path, pid, file->sites, file->site_cnt, &entry.set);
 	if (err == -ESRCH) {
@@ -467,12 +469,21 @@ static void detach_later(struct memtrace *s, struct probe_set *set)
 
 void targets_detach(struct memtrace *s)
 {
+	int err;
+
+	/* the end is one point in time for all, not when each probe goes */
+	__atomic_fetch_or(&s->tables.control->epoch, MT_EPOCH_CLOSED, __ATOMIC_ACQ_REL);
+	s->detached_ns = session_now_ns();
 	for (size_t i = 0; i < s->detaching_cnt; i++)
 		probe_set_detached(s->detaching[i]);
 	s->detaching_cnt = 0;
 	for (size_t i = 0; i < s->attached_cnt; i++)
 		probe_set_detach(s->attached[i].set);
 	s->attached_cnt = 0;
+	err = programs_settle(&s->programs);
+	if (err)
+		session_log(s, MEMTRACE_LOG_WARN, "blocks that were inside realloc at the end are in no "
+			    "call path: %s", strerror(-err));
 }
 
 void targets_detach_pid(struct memtrace *s, pid_t pid)

@@ -34,7 +34,8 @@ static enum found find_rule(struct code *code, const struct modules *modules, pi
 
 	if (!range || range->module->id.path[0] != '/')
 		return FOUND_NO_MODULE;
-	if (code_module_rule(code, range->module, module_file_offset(range, pc), rule))
+	if (code_knows_module(code, range->module) &&
+	    code_module_rule(code, range->module, module_file_offset(range, pc), rule))
 		return FOUND_RULE;
 	map = (struct process_map){
 		.start = range->start, .end = range->end, .path = range->module->id.path,

@@ -413,6 +413,66 @@ Test(ending, after_the_duration_the_target_runs_on_untouched)
 	expect_exit(target.child, 0);
 }
 
+/* The probes go one after another, while the target runs: what each of them still saw would be blocks
+ * without their frees, and frees without their blocks. */
+Test(ending, tracing_ends_at_one_point_in_time)
+{
+	struct target target;
+
+	target_start(&target, LIST("steady"), NULL);
+	target_go(&target);
+	for (int i = 0; i < 4; i++) {
+		struct tracer tracer;
+		json_t *report;
+
+		tracer_start(&tracer, &(struct tracer_start){ .options = LIST("-p", pid_text(&target)) });
+		tracer_wait_ready(&tracer);
+		child_signal(tracer.child, SIGINT);
+		report = tracer_finish(&tracer);
+		cr_assert_not_null(report);
+		expect_consistent(report);
+		cr_expect_eq(figure(report, "notices.stale_entries"), 0,
+			     "%lld calls began that were not seen to end",
+			     figure(report, "notices.stale_entries"));
+		/* it has 64 blocks at most, those from before included */
+		cr_expect_leq(figure(report, "totals.live_blocks"), 64);
+		cr_expect_leq(figure(report, "totals.unknown_frees"), 64);
+	}
+	target_release(&target);
+	expect_exit(target.child, 0);
+}
+
+Test(ending, programs_that_begin_as_tracing_ends_bring_no_probe_back)
+{
+	struct target target;
+	struct child *storm;
+
+	target_start(&target, LIST("steady"), NULL);
+	target_go(&target);
+	storm = child_start(&(struct start){
+		.argv = LIST("sh", "-c", "while :; do /bin/true; done") });
+	for (int i = 0; i < 4; i++) {
+		struct tracer tracer;
+		json_t *report, *row;
+
+		tracer_start(&tracer, &(struct tracer_start){ .options = LIST("--all") });
+		tracer_wait_ready(&tracer);
+		child_signal(tracer.child, SIGINT);
+		report = tracer_finish(&tracer);
+		cr_assert_not_null(report);
+		expect_consistent(report);
+		row = row_of_pid(report, target.child->pid, 0);
+		if (!row)
+			continue; /* over before its first call */
+		cr_expect_leq(figure(row, "live_blocks"), 64);
+		cr_expect_leq(figure(row, "unknown_frees"), 64);
+	}
+	child_signal(storm, SIGKILL);
+	child_wait(storm);
+	target_release(&target);
+	expect_exit(target.child, 0);
+}
+
 Test(ending, on_ctrl_c_the_target_runs_on_untouched)
 {
 	struct tracer tracer;

@@ -58,6 +58,35 @@ BOTH_WAYS(rule2_order, new_that_throws_is_a_failure, "cxx_bad_alloc")
 BOTH_WAYS(rule2_order, blocks_freed_by_other_threads_balance, "threads", "4", "20000")
 BOTH_WAYS(rule2_order, two_threads_hammering_lose_nothing, "threads", "2", "100000")
 
+/* A realloc that has not come back when its process ends, or tracing does: nothing was replaced. */
+static void expect_unfinished_realloc_exact(enum way way, const char *what)
+{
+	struct trace trace;
+
+	trace_run(&trace, &(struct trace_request){ .way = way, .argv = LIST("mid_realloc", what) });
+	expect_exact(&trace);
+}
+
+Test(rule2_order, a_process_killed_inside_realloc_has_the_old_block_launched)
+{
+	expect_unfinished_realloc_exact(LAUNCHED, "kill");
+}
+
+Test(rule2_order, a_process_killed_inside_realloc_has_the_old_block_attached)
+{
+	expect_unfinished_realloc_exact(ATTACHED, "kill");
+}
+
+Test(rule2_order, a_program_left_from_inside_realloc_has_the_old_block)
+{
+	expect_unfinished_realloc_exact(LAUNCHED, "exec");
+}
+
+Test(rule2_order, a_process_inside_realloc_when_tracing_ends_has_the_old_block)
+{
+	expect_unfinished_realloc_exact(ATTACHED_HELD, "hold");
+}
+
 SUITE(rule3_counting);
 
 BOTH_WAYS(rule3_counting, nothing_is_nothing, "empty")

@@ -8,6 +8,7 @@ TARGET_CFLAGS_cxx_containers := -std=c++17
 TARGET_CFLAGS_omit_fp := -std=c++17 -O3 -fomit-frame-pointer
 TARGET_CFLAGS_nest_own := -fno-builtin
 TARGET_CFLAGS_jump_own := -fno-builtin
+TARGET_CFLAGS_mid_realloc := -fno-builtin
 TARGET_CFLAGS_static_glibc := -static -DT_STATIC_GLIBC
 TARGET_CFLAGS_static_base := -static -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free
 TARGET_CFLAGS_stripped := -static -s

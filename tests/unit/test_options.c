@@ -73,7 +73,8 @@ Test(options, defaults_are_the_documented_ones)
 	cr_expect_eq(options.top, 10);
 	cr_expect_eq(options.min_age_s, 1);
 	cr_expect_not(options.min_age_given);
-	cr_expect_eq(options.stacks, CLI_STACKS_FP);
+	cr_expect_eq(options.stacks, CLI_STACKS_AUTO);
+	cr_expect_null(options.cache_dir);
 	cr_expect_eq(options.stack_depth, 64);
 	cr_expect_eq(options.follow, CLI_FOLLOW_NEWS);
 	cr_expect_eq(options.ready_fd, -1);
@@ -328,7 +329,7 @@ Test(options, help_fits_a_screen_and_names_every_option)
 		"-p, --pid PID", "-a, --all", "--comm NAME", "--cgroup PATH", "--interval SECS",
 		"--duration SECS", "--min-age SECS", "--min-size BYTES", "--top N", "--json FILE",
 		"--limit-mb N", "--on-limit report|stop|kill", "--fail-on limit,leak[=BYTES]",
-		"--lane uprobe", "--stacks fp|none", "--stack-depth N", "--follow news|exact|none",
+		"--lane uprobe", "--stacks auto|dwarf|fp|none", "--cache-dir DIR", "--stack-depth N", "--follow news|exact|none",
 		"--max-memory-mb N", "--user NAME", "--ready-fd N", "-v, --verbose", "-q, --quiet",
 		"--version", "-h, --help",
 	};
