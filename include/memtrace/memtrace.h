@@ -202,6 +202,7 @@ struct memtrace_options {
 	void *log_ctx;
 	/* where unwind tables are kept between sessions: a directory of the caller's own; NULL: nowhere */
 	const char *cache_dir;
+	bool debuginfod; /* debug files may come from the servers that DEBUGINFOD_URLS names */
 };
 
 /* A session without a target. On failure *session may still be non-NULL, only to be asked

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "capture/elf_bounds.h"
 #include "capture/elf_file.h"
 #include "capture/family.h"
 #include "capture/forward.h"
@@ -347,7 +348,9 @@ int allocator_read(int fd, struct allocator *out)
 		out->why = whys[why];
 		return err;
 	}
-	err = read_file(&r);
+	err = elf_bounds_are_fair(fd, false) ? read_file(&r) : -ENOEXEC;
+	if (err == -ENOEXEC)
+		out->why = ALLOCATOR_BROKEN;
 	free(r.found);
 	elf_file_close(&r.file);
 	if (err)

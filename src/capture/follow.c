@@ -15,6 +15,7 @@
 #include "capture/process.h"
 #include "capture/records.h"
 #include "capture/spaces.h"
+#include "capture/symbols.h"
 #include "capture/unwind.h"
 #include "memtrace.skel.h"
 
@@ -45,6 +46,34 @@ static void mark_followed(struct memtrace *s, const struct mt_news *news)
 		mark_late(a);
 }
 
+/* Files are kept open from when they are mapped on: by the time they are wanted for names they may be
+ * deleted, or replaced, or the process may be gone and its mounts with it. */
+static void keep_file(struct memtrace *s, uint32_t tgid, uint64_t address, uint64_t time_ns)
+{
+	struct space *space = spaces_get(s->spaces, tgid, time_ns);
+	const struct module_range *range =
+		space ? modules_find(space_modules(space), address) : NULL;
+
+	if (range)
+		symbols_meet(s->symbols, range, tgid);
+	space_put(space);
+}
+
+void follow_load_maps(struct memtrace *s, pid_t pid)
+{
+	uint64_t now = session_now_ns();
+	const struct modules *modules;
+	struct space *space;
+
+	if (spaces_load(s->spaces, pid, now))
+		return;
+	space = spaces_get(s->spaces, pid, now);
+	modules = space ? space_modules(space) : NULL;
+	for (size_t i = 0; modules && i < modules->cnt && s->target != TARGET_ALL; i++)
+		symbols_meet(s->symbols, &modules->ranges[i], pid);
+	space_put(space);
+}
+
 /* A traced process mapped code: a library by dlopen, perhaps with an allocator of its own. This comes
  * after the fact, so what is probed now marks the process as followed late. */
 static void look_at_map(struct memtrace *s, const struct record *record)
@@ -61,6 +90,7 @@ static void look_at_map(struct memtrace *s, const struct record *record)
 	    bpf_map_lookup_elem(bpf_map__fd(s->programs.skel->maps.members), &tgid, &member) ||
 	    !member.acct || member.acct >= s->tables.acct_cnt)
 		return;
+	keep_file(s, tgid, record->start, record->time_ns);
 	if (targets_attach_map(s, tgid, &map) <= 0)
 		return;
 	a = &s->tables.accts[member.acct];
@@ -132,6 +162,8 @@ static void on_fork(struct memtrace *s, const struct mt_news *news)
 
 static void remember_exe(struct memtrace *s, const struct mt_news *news)
 {
+	follow_drain_maps(s, false); /* the new image's space begins with a record */
+	spaces_look(s->spaces, news->tgid);
 	if (!news->acct || news->acct >= s->tables.acct_cnt)
 		return;
 	free(s->exes[news->acct]);
@@ -209,7 +241,7 @@ int follow_news(void *ctx, void *data, size_t size)
 		on_share(s, news);
 		break;
 	case MT_NEWS_ADOPT:
-		spaces_load(s->spaces, news->tgid, news->time_ns);
+		follow_load_maps(s, news->tgid);
 		remember_exe(s, news);
 		break;
 	case MT_NEWS_END:
@@ -272,6 +304,8 @@ static int keep_past(struct memtrace *s, struct account_record *record)
 	p->record = *record;
 	memset(record, 0, sizeof(*record));
 	p->space = spaces_get(s->spaces, p->record.acct.tgid, p->record.acct.start_ns);
+	if (p->space)
+		space_read_names(p->space, p->record.pcs, p->record.pc_cnt, true);
 	p->exe = s->exes[p->record.slot] ? strdup(s->exes[p->record.slot]) : mapped_exe(p->space);
 	s->reported[p->record.slot] = true;
 	if (p->record.acct.ended_by != MT_ENDED_EXEC)

@@ -27,9 +27,25 @@ static size_t id_bucket(const struct module_id *id)
 
 static bool id_equal(const struct module_id *a, const struct module_id *b)
 {
-	return a->dev == b->dev && a->ino == b->ino && a->deleted == b->deleted &&
-	       a->build_id_len == b->build_id_len &&
+	return a->dev == b->dev && a->ino == b->ino && a->generation == b->generation &&
+	       a->deleted == b->deleted && a->build_id_len == b->build_id_len &&
 	       !memcmp(a->build_id, b->build_id, a->build_id_len) && !strcmp(a->path, b->path);
+}
+
+bool module_has_file(const struct module_id *id)
+{
+	/* as the kernel names shared memory without a file, and anonymous memory in its records */
+	static const char *const memory[] = { "//", "/dev/zero", "/anon_hugepage", "/SYSV" };
+
+	for (size_t i = 0; i < sizeof(memory) / sizeof(memory[0]); i++)
+		if (!strncmp(id->path, memory[i], strlen(memory[i])))
+			return false;
+	return id->path[0] == '/';
+}
+
+bool module_has_symbols(const struct module_id *id)
+{
+	return module_has_file(id) || !strcmp(id->path, "[vdso]");
 }
 
 struct module_table *module_table_new(void)

@@ -23,10 +23,18 @@
 struct module_id {
 	const char *path; /* as the process names it; "[vdso]", "[anon]" for what is no file */
 	uint64_t dev, ino;
+	uint64_t generation; /* of the inode number; 0: unknown */
 	uint8_t build_id[MODULE_BUILD_ID_MAX];
 	uint32_t build_id_len; /* 0: unknown */
 	bool deleted;	       /* the path no longer names it */
 };
+
+/* False for memory that a program filled itself: what runs there was made at run time. A memfd may be
+ * either, and counts as a file. */
+bool module_has_file(const struct module_id *id);
+
+/* True for a file, and for what the kernel maps with symbols of its own. */
+bool module_has_symbols(const struct module_id *id);
 
 /* One identity, shared by all maps that have it; never changes. */
 struct module {

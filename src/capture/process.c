@@ -72,6 +72,34 @@ int process_open_map(pid_t pid, const struct process_map *map)
 	return process_open_path(pid, map->path);
 }
 
+struct mapping_sought {
+	pid_t pid;
+	uint64_t address;
+	int fd;
+};
+
+static void see_mapping(void *ctx, const struct process_map *map)
+{
+	struct mapping_sought *sought = ctx;
+	char path[64];
+
+	if (sought->address < map->start || sought->address >= map->end || sought->fd >= 0)
+		return;
+	snprintf(path, sizeof(path), "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, sought->pid,
+		 map->start, map->end);
+	sought->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+}
+
+int process_open_mapped(pid_t pid, uint64_t address)
+{
+	struct mapping_sought sought = { .pid = pid, .address = address, .fd = -1 };
+	int err = process_each_map(pid, see_mapping, &sought);
+
+	if (sought.fd >= 0)
+		return sought.fd;
+	return err ? err : -ENOENT;
+}
+
 /* Length, or negative. */
 static ssize_t read_link(pid_t pid, const char *name, char *path, size_t size)
 {
@@ -206,4 +234,43 @@ bool process_in_initial_pid_namespace(void)
 	struct stat st;
 
 	return stat("/proc/self/ns/pid", &st) || st.st_ino == 0xEFFFFFFCu;
+}
+
+bool process_owner(pid_t pid, uint32_t *uid, int *ns_pid)
+{
+	FILE *f = open_proc(pid, "status");
+	bool has_uid = false;
+	char line[256];
+
+	if (!f)
+		return false;
+	*ns_pid = pid; /* kernels without namespaces have no such line */
+	while (fgets(line, sizeof(line), f)) {
+		if (!strncmp(line, "Uid:", 4))
+			has_uid = sscanf(line + 4, "%*u %" SCNu32, uid) == 1;
+		else if (!strncmp(line, "NSpid:", 6) && strrchr(line, '\t'))
+			*ns_pid = atoi(strrchr(line, '\t'));
+	}
+	fclose(f);
+	return has_uid && *ns_pid > 0;
+}
+
+uint64_t process_start_ns(pid_t pid)
+{
+	FILE *f = open_proc(pid, "stat");
+	unsigned long long ticks = 0;
+	char line[1024] = "";
+	const char *at;
+
+	if (!f)
+		return 0;
+	if (!fgets(line, sizeof(line), f))
+		line[0] = 0;
+	fclose(f);
+	at = strrchr(line, ')'); /* names may hold anything */
+	for (int field = 2; at && field < 22; field++)
+		at = strchr(at + 1, ' ');
+	if (!at || sscanf(at, "%llu", &ticks) != 1)
+		return 0;
+	return ticks * (1000000000ULL / sysconf(_SC_CLK_TCK));
 }

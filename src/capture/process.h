@@ -27,6 +27,10 @@ int process_open_map(pid_t pid, const struct process_map *map);
 /* Opens what has that path now, as the process sees paths; fd or -errno. */
 int process_open_path(pid_t pid, const char *path);
 
+/* The same by any address in the mapping, whose bounds may have changed. It is not known to be the file
+ * that was there once. */
+int process_open_mapped(pid_t pid, uint64_t address);
+
 /* Links to files of another root are told from the reader's root. Changes such a path to what the
  * process itself would call it, below its own root. */
 void process_path_inside(pid_t pid, char *path);
@@ -46,5 +50,12 @@ int64_t process_rss_bytes(pid_t pid); /* negative when unknown */
 int process_thread_cnt(pid_t pid);    /* 0 when unknown */
 int process_seccomp(pid_t pid);	      /* 0: no filter */
 bool process_in_initial_pid_namespace(void);
+
+/* Whose files it makes (its effective user, as seen here), and its own idea of its pid. False when
+ * unknown. */
+bool process_owner(pid_t pid, uint32_t *uid, int *ns_pid);
+
+/* CLOCK_BOOTTIME; in steps of a tick. 0 when unknown. */
+uint64_t process_start_ns(pid_t pid);
 
 #endif

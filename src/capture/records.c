@@ -287,6 +287,7 @@ static void tell_map(const struct mmap2_record *m, struct record *out)
 		out->dev_major = m->maj;
 		out->dev_minor = m->min;
 		out->ino = m->ino;
+		out->generation = m->ino_generation;
 	}
 }
 

@@ -23,10 +23,10 @@ struct record {
 	uint64_t time_ns;
 	/* MAP: an executable mapping */
 	uint64_t start, end, pgoff;
-	uint64_t ino;
+	uint64_t ino, generation; /* a number given out again has another generation */
 	uint32_t dev_major, dev_minor;
 	uint8_t build_id[20];
-	uint8_t build_id_len; /* 0: the kernel gave ino and dev instead */
+	uint8_t build_id_len; /* 0: the kernel gave ino, generation and dev */
 	const char *path;     /* valid during the call */
 };
 

@@ -15,6 +15,7 @@
 #include "capture/process.h"
 #include "capture/records.h"
 #include "capture/spaces.h"
+#include "capture/symbols.h"
 #include "model/snapshot.h"
 
 /* Unique in a session: site numbers are used again after their account, account ids never. */
@@ -127,7 +128,7 @@ static int add_site(struct memtrace *s, struct memtrace_snapshot *snap,
 	int cnt;
 
 	cnt = names_of_stack(s->symbols, space, r->acct.tgid, site->first_ns, site->pcs,
-			     site->frame_cnt, &named);
+			     site->frame_cnt, s->options.stacks == MEMTRACE_STACKS_FP, &named);
 	if (cnt < 0)
 		return cnt;
 	out = snapshot_add_site(snap, site_id(r->acct.id, site->number), r->acct.id, cnt);
@@ -202,6 +203,8 @@ static int add_account(struct memtrace *s, struct memtrace_snapshot *snap,
 	if (!err && s->tables.control->limit_per_process)
 		err = add_crossing(s, snap, r->acct.exceeded_ns, r->acct.id, r->acct.exceeded_site,
 				   r->acct.exceeded_usage);
+	if (!err && space && !r->acct.end_ns)
+		err = space_read_names(space, r->pcs, r->pc_cnt, false);
 	for (uint32_t i = 0; i < r->site_cnt && !err; i++)
 		err = add_site(s, snap, r, &r->sites[i], space);
 	return err;
@@ -440,6 +443,9 @@ int report_take(struct memtrace *s, struct memtrace_snapshot **out)
 	snap->duration_s = since_ready(s, now);
 	clock_gettime(CLOCK_REALTIME, &wall);
 	snap->unix_time_ms = wall.tv_sec * 1000LL + wall.tv_nsec / 1000000;
+	/* in the last report names may take a while; until then the targets would be kept waiting */
+	snap->final = s->detached || !follow_running(s);
+	symbols_wait(s->symbols, snap->final);
 	err = add_processes(s, snap, now);
 	if (!err)
 		err = add_counters(s, snap);
@@ -451,7 +457,6 @@ int report_take(struct memtrace *s, struct memtrace_snapshot **out)
 	}
 	take_totals(s, snap);
 	take_rates(s, snap, now);
-	snap->final = s->detached || !follow_running(s);
 	snap->tracer_bytes = s->tables.bytes + records_bytes(s->records);
 	*out = snap;
 	return 0;

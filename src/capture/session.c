@@ -21,6 +21,7 @@
 
 #include "capture/capstone.h"
 #include "capture/code.h"
+#include "capture/debug_server.h"
 #include "capture/gate.h"
 #include "capture/launch.h"
 #include "capture/process.h"
@@ -170,6 +171,20 @@ static int load_parts(struct memtrace *s)
 	return 0;
 }
 
+static void warn_line(void *ctx, const char *line)
+{
+	session_log(ctx, MEMTRACE_LOG_WARN, "%s", line);
+}
+
+static int use_debuginfod(struct memtrace *s)
+{
+	int err = debug_server_new(&s->debug_server, warn_line, s, &s->error);
+
+	if (!err)
+		symbols_use_server(s->symbols, s->debug_server);
+	return err;
+}
+
 int memtrace_open(const struct memtrace_options *options, struct memtrace **session)
 {
 	struct memtrace *s = calloc(1, sizeof(*s));
@@ -186,7 +201,7 @@ int memtrace_open(const struct memtrace_options *options, struct memtrace **sess
 	s->allocators = allocators_new(log_line, s);
 	if (!s->spaces || !s->symbols || !s->allocators)
 		return message_set(&s->error, -ENOMEM, "out of memory");
-	return 0;
+	return s->options.debuginfod ? use_debuginfod(s) : 0;
 }
 
 /* ---- what to trace ------------------------------------------------------------------------------ */
@@ -512,6 +527,7 @@ void memtrace_close(struct memtrace *s)
 	programs_unload(&s->programs);
 	allocators_free(s->allocators);
 	symbols_free(s->symbols);
+	debug_server_free(s->debug_server);
 	spaces_free(s->spaces);
 	if (s->epoll_fd >= 0)
 		close(s->epoll_fd);

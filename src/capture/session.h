@@ -15,6 +15,7 @@
 #include "memtrace/memtrace.h"
 
 struct code;
+struct debug_server;
 struct gate;
 struct process_map;
 struct launch;
@@ -68,6 +69,7 @@ struct memtrace {
 	struct records *records;
 	struct spaces *spaces;
 	struct symbols *symbols;
+	struct debug_server *debug_server; /* NULL: not wanted */
 	struct allocators *allocators; /* what is known of files */
 	struct code *code; /* unwind tables; NULL: stacks are not unwound by them */
 	struct ring_buffer *news;
@@ -127,6 +129,7 @@ int follow_news(void *ctx, void *data, size_t size);
 int follow_harvest(struct memtrace *s); /* copies ended accounts out of the tables */
 size_t follow_running(const struct memtrace *s);
 void follow_drain_maps(struct memtrace *s, bool settled_only);
+void follow_load_maps(struct memtrace *s, pid_t pid); /* of a running process, from /proc */
 
 /* report.c */
 int report_take(struct memtrace *s, struct memtrace_snapshot **snapshot);

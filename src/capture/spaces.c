@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "capture/jit.h"
 #include "capture/modules.h"
 #include "capture/records.h"
 
@@ -20,6 +22,7 @@ struct space {
 	unsigned int refs;
 	uint64_t begin_ns;
 	struct modules modules;
+	struct jit *jit;
 };
 
 /* A thread group; its spaces oldest first. */
@@ -115,8 +118,9 @@ static struct space *group_begin(struct group *g, uint64_t begin_ns, const struc
 		return NULL;
 	space->refs = 1;
 	space->begin_ns = begin_ns;
-	if (from && modules_copy(&space->modules, &from->modules)) {
-		free(space);
+	space->jit = jit_new(g->tgid, begin_ns, from ? from->jit : NULL);
+	if (!space->jit || (from && modules_copy(&space->modules, &from->modules))) {
+		space_put(space);
 		return NULL;
 	}
 	g->dead_ns = 0;
@@ -162,6 +166,20 @@ static char *read_all(const char *path)
 	return text;
 }
 
+/* [vdso] and its like are the kernel's. A memfd may hold what a compiler made. */
+static bool is_generated(const struct module_id *id)
+{
+	return !strncmp(id->path, "/memfd:", strlen("/memfd:")) ||
+	       (!module_has_file(id) && strncmp(id->path, "[v", 2));
+}
+
+static void see_generated_code(struct space *space)
+{
+	for (size_t i = 0; i < space->modules.cnt; i++)
+		if (is_generated(&space->modules.ranges[i].module->id))
+			jit_made_code(space->jit);
+}
+
 int spaces_load(struct spaces *s, uint32_t tgid, uint64_t now_ns)
 {
 	struct group *g = group_get(s, tgid);
@@ -177,12 +195,31 @@ int spaces_load(struct spaces *s, uint32_t tgid, uint64_t now_ns)
 		return -ESRCH;
 	err = modules_parse_maps(&space->modules, s->table, text, now_ns);
 	free(text);
+	jit_was_there(space->jit);
+	see_generated_code(space);
+	jit_look(space->jit);
 	return err < 0 ? err : 0;
+}
+
+/* Anonymous memory has another name in the kernel's records than in /proc, deleted files have the same
+ * mark in both. */
+static void name_module(struct module_id *id, char *path, size_t size, const char *recorded)
+{
+	static const char deleted[] = " (deleted)";
+	size_t len;
+
+	snprintf(path, size, "%s", strcmp(recorded, "//anon") ? recorded : "[anon]");
+	len = strlen(path);
+	id->deleted = path[0] == '/' && len > strlen(deleted) &&
+		      !strcmp(path + len - strlen(deleted), deleted);
+	if (id->deleted)
+		path[len - strlen(deleted)] = 0;
+	id->path = path;
 }
 
 static void see_map(struct spaces *s, struct group *g, const struct record *r)
 {
-	struct module_id id = { .path = r->path, .build_id_len = r->build_id_len };
+	struct module_id id = { .build_id_len = r->build_id_len };
 	struct module_range range = {
 		.start = r->start,
 		.end = r->end,
@@ -190,15 +227,23 @@ static void see_map(struct spaces *s, struct group *g, const struct record *r)
 		.mapped_at_ns = r->time_ns,
 	};
 	struct space *space = group_current(g, r->time_ns);
+	char path[PATH_MAX + 32];
 
+	name_module(&id, path, sizeof(path), r->path);
 	memcpy(id.build_id, r->build_id, r->build_id_len);
 	if (r->ino) {
 		id.ino = r->ino;
+		id.generation = r->generation;
 		id.dev = makedev(r->dev_major, r->dev_minor);
 	}
 	range.module = module_get(s->table, &id);
 	if (space && range.module)
 		modules_add(&space->modules, &range);
+	if (space && is_generated(&id)) {
+		jit_made_code(space->jit);
+		if (!g->dead_ns)
+			jit_look(space->jit);
+	}
 	module_put(range.module);
 }
 
@@ -278,10 +323,41 @@ void space_put(struct space *space)
 	if (!space || --space->refs)
 		return;
 	modules_fini(&space->modules);
+	jit_put(space->jit);
 	free(space);
 }
 
 const struct modules *space_modules(const struct space *space)
 {
 	return &space->modules;
+}
+
+void spaces_look(struct spaces *s, uint32_t tgid)
+{
+	struct group *g = *group_link(s, tgid);
+
+	if (g && g->cnt && !g->dead_ns)
+		jit_look(g->spaces[g->cnt - 1]->jit);
+}
+
+int space_read_names(struct space *space, const uint64_t *pcs, size_t cnt, bool ended)
+{
+	uint64_t *addresses;
+	int err = 0;
+
+	if (jit_has_code(space->jit)) {
+		addresses = calloc(cnt + 1, sizeof(*addresses));
+		for (size_t i = 0; addresses && i < cnt; i++)
+			addresses[i] = pcs[i] - 1; /* inside the call, not after it */
+		err = addresses ? jit_read(space->jit, addresses, cnt) : -ENOMEM;
+		free(addresses);
+	}
+	if (ended)
+		jit_settle(space->jit);
+	return err;
+}
+
+const char *space_name(const struct space *space, uint64_t address)
+{
+	return jit_name(space->jit, address);
 }

@@ -9,6 +9,7 @@
 #define CAPTURE_SPACES_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct record;
@@ -38,5 +39,14 @@ void space_put(struct space *space);
 
 const struct modules *space_modules(const struct space *space);
 
+/* Learns of the living process what is needed to name code it makes at run time, even when it is gone. */
+void spaces_look(struct spaces *spaces, uint32_t tgid);
+
+/* Reads the names of code that was made at run time, for these return addresses; the process has
+ * ended, or not. 0 or -ENOMEM. */
+int space_read_names(struct space *space, const uint64_t *pcs, size_t cnt, bool ended);
+
+/* The name of such code; NULL when unknown. Valid until the next space_read_names(). */
+const char *space_name(const struct space *space, uint64_t address);
 
 #endif

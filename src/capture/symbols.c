@@ -4,16 +4,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/arena.h"
 #include "capture/deps.h"
 #include "capture/modules.h"
+#include "capture/process.h"
 #include "capture/symbol_file.h"
+#include "capture/vdso.h"
 
 /* One place that was asked for. */
 struct place {
@@ -30,6 +34,7 @@ struct cached {
 	struct symbol_file *file;
 	int kept_fd; /* -1: none */
 	bool tried;
+	pid_t met; /* the process it was last opened, or not to be opened, in */
 	struct place *places; /* open addressing, a power of two */
 	size_t place_cnt, place_cap;
 };
@@ -39,6 +44,9 @@ struct cached {
 struct symbols {
 	struct cached *files[FILE_BUCKETS];
 	struct arena arena; /* strings, frames, struct cached */
+	unsigned int kept_cnt;
+	struct debug_server *server; /* NULL: none */
+	bool wait;		     /* for it */
 };
 
 struct symbols *symbols_new(void)
@@ -66,6 +74,16 @@ void symbols_free(struct symbols *s)
 	free(s);
 }
 
+void symbols_use_server(struct symbols *s, struct debug_server *server)
+{
+	s->server = server;
+}
+
+void symbols_wait(struct symbols *s, bool wait)
+{
+	s->wait = wait;
+}
+
 /* ---- files ------------------------------------------------------------------------------------------- */
 
 /* A build id says it all; else device and inode; else only the path, in some process's root. */
@@ -76,7 +94,7 @@ static bool same_file(const struct cached *c, const struct module_id *id, pid_t 
 		       !memcmp(c->id.build_id, id->build_id, id->build_id_len);
 	if (c->id.ino || id->ino)
 		return c->id.ino == id->ino && c->id.dev == id->dev &&
-		       !strcmp(c->id.path, id->path);
+		       c->id.generation == id->generation && !strcmp(c->id.path, id->path);
 	return c->pid == pid && !strcmp(c->id.path, id->path);
 }
 
@@ -117,39 +135,57 @@ static struct cached *file_get(struct symbols *s, const struct module_id *id, pi
  */
 static bool is_that_inode(int fd, const struct module_id *id)
 {
+	unsigned int generation = 0;
 	struct stat st;
 
 	if (id->build_id_len || !id->ino)
 		return true;
+	/* numbers of deleted files are given out again; most file systems tell */
+	if (id->generation && !ioctl(fd, FS_IOC_GETVERSION, &generation) && generation &&
+	    generation != id->generation)
+		return false;
 	return !fstat(fd, &st) && st.st_ino == id->ino;
 }
 
 /* Takes the file behind fd if it is the one. */
-static int try_fd(struct cached *c, int fd, const char *path)
+static int try_fd(struct symbols *s, struct cached *c, int fd, const char *path)
 {
 	if (!is_that_inode(fd, &c->id))
 		return -ESTALE;
-	return symbol_file_open(&c->file, fd, path, c->id.build_id, c->id.build_id_len);
+	return symbol_file_open(&c->file, fd, path, c->id.build_id, c->id.build_id_len, s->server);
 }
 
-static int try_root(struct cached *c, const char *root, const char *path)
+static int try_root(struct symbols *s, struct cached *c, const char *root, const char *path)
 {
 	int fd = deps_open(root, path), err;
 
 	if (fd < 0)
 		return fd;
-	err = try_fd(c, fd, path);
+	err = try_fd(s, c, fd, path);
 	close(fd);
 	return err;
 }
 
-static int open_file(struct cached *c, pid_t pid)
+static int try_vdso(struct symbols *s, struct cached *c)
+{
+	int fd = vdso_open(), err;
+
+	if (fd < 0)
+		return fd;
+	err = try_fd(s, c, fd, c->id.path);
+	close(fd);
+	return err;
+}
+
+static int open_file(struct symbols *s, struct cached *c, pid_t pid)
 {
 	char root[32];
 	int err = -ENOENT;
 
+	if (!strcmp(c->id.path, "[vdso]"))
+		return try_vdso(s, c);
 	if (c->kept_fd >= 0)
-		err = try_fd(c, c->kept_fd, c->id.path);
+		err = try_fd(s, c, c->kept_fd, c->id.path);
 	if (err == 0 || err == -ENOMEM || c->id.path[0] != '/')
 		return err;
 	/* what has that name now is another file; inode numbers of deleted files are given out again */
@@ -157,14 +193,14 @@ static int open_file(struct cached *c, pid_t pid)
 		return err;
 	if (pid) {
 		snprintf(root, sizeof(root), "/proc/%d/root", pid);
-		err = try_root(c, root, c->id.path);
+		err = try_root(s, c, root, c->id.path);
 		if (err == 0 || err == -ENOMEM)
 			return err;
 	}
 	/* gone with its root; the same path here is as good if its identity proves it */
 	if (pid && !c->id.build_id_len && !c->id.ino)
 		return err;
-	return try_root(c, NULL, c->id.path);
+	return try_root(s, c, NULL, c->id.path);
 }
 
 int symbols_keep(struct symbols *s, const struct module_id *module, int fd)
@@ -180,6 +216,33 @@ int symbols_keep(struct symbols *s, const struct module_id *module, int fd)
 		return -errno;
 	c->tried = false;
 	return 0;
+}
+
+void symbols_meet(struct symbols *s, const struct module_range *range, pid_t pid)
+{
+	const struct module_id *id = &range->module->id;
+	struct cached *c;
+	int fd;
+
+	if (!module_has_file(id))
+		return;
+	c = file_get(s, id, pid);
+	if (!c || c->file || c->kept_fd >= 0 || s->kept_cnt == SYMBOLS_KEPT_MAX ||
+	    c->met == pid)
+		return;
+	c->met = pid;
+	fd = process_open_mapped(pid, range->start);
+	if (fd < 0)
+		return;
+	/* the number may be another process's by now, or the mapping another file's; a build id is
+	 * looked at when the file is used */
+	if (!is_that_inode(fd, id)) {
+		close(fd);
+		return;
+	}
+	c->kept_fd = fd;
+	c->tried = false;
+	s->kept_cnt++;
 }
 
 /* ---- places ------------------------------------------------------------------------------------------- */
@@ -218,7 +281,7 @@ static int look_up(struct symbols *s, struct cached *c, uint64_t file_offset, st
 	int cnt = 1;
 
 	if (c->file)
-		cnt = symbol_file_resolve(c->file, file_offset, &s->arena, found);
+		cnt = symbol_file_resolve(c->file, file_offset, &s->arena, s->wait, found);
 	if (cnt < 0)
 		return cnt;
 	kept = arena_array(&s->arena, cnt, sizeof(*kept));
@@ -247,8 +310,13 @@ int symbols_resolve(struct symbols *s, const struct module_id *module, pid_t pid
 
 	if (!c)
 		return -ENOMEM;
+	if (c->file && symbol_file_is_behind(c->file, s->wait)) {
+		symbol_file_close(c->file);
+		c->file = NULL;
+		c->tried = false;
+	}
 	if (!c->tried || (!c->file && c->pid != pid)) {
-		err = open_file(c, pid);
+		err = open_file(s, c, pid);
 		if (err == -ENOMEM)
 			return err;
 		c->tried = true;

@@ -4,8 +4,9 @@
  *
  * A struct symbols is a cache: each file is opened once, each place is looked up once, and all
  * strings live as long as the cache. It works when the process is gone, as long as the file (or
- * its separate debug file, found by build id) is still there. A file whose build id is not the
- * expected one gives no names: never the wrong ones. Nothing is fetched over the network.
+ * its separate debug file, found by build id) is still there, or was kept open when it was mapped
+ * (symbols_meet). A file whose build id is not the expected one gives no names: never the wrong
+ * ones. Nothing is fetched over the network without symbols_use_server().
  */
 #ifndef CAPTURE_SYMBOLS_H
 #define CAPTURE_SYMBOLS_H
@@ -15,12 +16,19 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct debug_server;
 struct module_id;
+struct module_range;
 struct symbols;
 
 /* NULL when memory ran out. */
 struct symbols *symbols_new(void);
 void symbols_free(struct symbols *symbols); /* takes NULL */
+
+/* Debug files that are not here may come from servers; server is borrowed. wait: places that are asked for
+ * from now on may take a while (see debug_server.h). */
+void symbols_use_server(struct symbols *symbols, struct debug_server *server);
+void symbols_wait(struct symbols *symbols, bool wait);
 
 struct symbol_frame {
 	const char *symbol; /* demangled; NULL when unknown */
@@ -37,11 +45,20 @@ struct symbol_frame {
  * is really there last. Of a return address the caller asks for the byte before.
  *
  * pid: if not 0, the file is looked for in that process's root first (a container's file); it may
- * be gone. *frames is the cache's: it stays valid and unchanged. Returns the count, at least 1
+ * be gone. *frames is the cache's: it stays valid and unchanged, but the next answer may be another one
+ * when a server sent a file meanwhile. Returns the count, at least 1
  * (one frame with all unknown when nothing is known), or -ENOMEM.
  */
 int symbols_resolve(struct symbols *symbols, const struct module_id *module, pid_t pid,
 		    uint64_t file_offset, const struct symbol_frame **frames);
+
+/*
+ * A file is mapped in the living process pid: it is opened where that has it, whatever its name leads
+ * to by now, and kept for when there is no name and no process. So are the first SYMBOLS_KEPT_MAX
+ * files; cheap for one that is known. Never fails: what was not kept is looked for by name.
+ */
+#define SYMBOLS_KEPT_MAX 256
+void symbols_meet(struct symbols *symbols, const struct module_range *range, pid_t pid);
 
 /*
  * Keeps a file that may be deleted or out of reach later: fd is duplicated and used for that

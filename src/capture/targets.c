@@ -304,7 +304,7 @@ static int start_pids(struct memtrace *s)
 		pid_t pid = s->roots[i].pid;
 
 		process_comm(pid, comm, sizeof(comm));
-		spaces_load(s->spaces, pid, session_now_ns());
+		follow_load_maps(s, pid);
 		err = targets_attach_process(s, pid, &any);
 		if (err == -ESRCH || err == -ENOENT || !process_is_alive(pid))
 			return message_set(&s->error, -ESRCH, "pid %d ended before the probes were in "
@@ -370,7 +370,7 @@ static int start_matching(struct memtrace *s)
 
 		if (!isdigit((unsigned char)entry->d_name[0]) || !wanted(s, pid))
 			continue;
-		spaces_load(s->spaces, pid, session_now_ns());
+		follow_load_maps(s, pid);
 		if (targets_attach_process(s, pid, &any) || !any)
 			continue;
 		if (s->by_pid)

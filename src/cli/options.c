@@ -83,6 +83,8 @@ static const struct option_row rows[] = {
 	  "32", "frames kept of a stack, 1 to 127 (64)" },
 	{ NULL, 0, "cache-dir", "DIR", VALUE_STRING, AT(cache_dir), 0, 0, "a directory", "/var/tmp/mt",
 	  "keep unwind tables here (~/.cache/memtrace)" },
+	{ NULL, 0, "debuginfod", NULL, VALUE_NONE, AT(debuginfod), 0, 0, NULL, NULL,
+	  "fetch debug files from DEBUGINFOD_URLS" },
 	{ NULL, 0, "follow", "news|exact|none", VALUE_CHOICE, AT(follow), 0, 0, NULL, NULL,
 	  "children of an attached process (news)" },
 	{ NULL, 0, "max-memory-mb", "N", VALUE_COUNT, AT(max_memory_mb), 1, MIB_MAX,

@@ -57,6 +57,7 @@ struct cli_options {
 	uint64_t fail_leak_bytes; /* trips at this much leaked */
 
 	const char *cache_dir; /* NULL: the user's */
+	bool debuginfod;
 	const char *json; /* NULL: none; "-": stdout */
 	int ready_fd;	  /* -1: none */
 	int lane;	  /* enum cli_lane */

@@ -68,6 +68,7 @@ struct memtrace_options target_session_options(const struct cli_options *options
 		.max_memory_bytes = options->max_memory_mb << 20,
 		.log = on_log,
 		.log_ctx = (void *)options,
+		.debuginfod = options->debuginfod,
 		.cache_dir = options->cache_dir ? options->cache_dir : default_cache_dir(room, size),
 	};
 }
