@@ -171,9 +171,29 @@ $(BUILD)/fuzz/fuzz_cfi: $(FUZZ_CFI_SRC) $(wildcard src/capture/cfi*.h) include/m
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) -std=gnu11 $(WARN) -O1 -g -fsanitize=address,undefined \
 		-fno-sanitize-recover=all -o $@ $(FUZZ_CFI_SRC) -ldw -lelf
-## fuzz: damage unwind information and cached tables for FUZZ_S seconds, sanitized
-fuzz: $(BUILD)/fuzz/fuzz_cfi
+$(BUILD)/fuzz/fuzz_perf_map: tests/fuzz/fuzz_perf_map.c tests/unit/perf_map_check.h \
+		src/capture/perf_map.c src/capture/perf_map.h src/capture/overlap.c src/capture/overlap.h
+	$(say) FUZZ $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) -std=gnu11 $(WARN) -O1 -g -fsanitize=address,undefined \
+		-fno-sanitize-recover=all -o $@ $(filter %.c,$^)
+# No address sanitizer: inputs are held to a size of memory.
+$(BUILD)/fuzz/fuzz_symbols: tests/fuzz/fuzz_symbols.c $(BUILD)/libmemtrace.a
+	$(say) FUZZ $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) -std=gnu11 $(WARN) -O1 -g -o $@ $^ $(LDLIBS)
+$(BUILD)/fuzz/symbols: tests/targets/deep.c tests/targets/truth.h
+	@mkdir -p $@
+	$(Q)$(CC) -O2 -g -o $@/inlined $<
+	$(Q)$(CC) -O1 -gdwarf-4 -o $@/dwarf4 $<
+	$(Q)$(CC) -O1 -g -gz -o $@/packed $<
+	$(Q)$(CLANG) -O2 -g -o $@/clang $<
+	@touch $@
+## fuzz: damage unwind tables, lists of generated code and files with names, FUZZ_S seconds each
+fuzz: $(BUILD)/fuzz/fuzz_cfi $(BUILD)/fuzz/fuzz_perf_map $(BUILD)/fuzz/fuzz_symbols $(BUILD)/fuzz/symbols
 	$(Q)cd $(BUILD)/fuzz && ./fuzz_cfi $(CURDIR)/tests/fuzz/corpus/cfi $(FUZZ_SEED) $(FUZZ_S)
+	$(Q)cd $(BUILD)/fuzz && ./fuzz_perf_map $(CURDIR)/tests/fuzz/corpus/perf_map $(FUZZ_SEED) $(FUZZ_S)
+	$(Q)cd $(BUILD)/fuzz && ./fuzz_symbols symbols $(FUZZ_SEED) $(FUZZ_S)
 
 ## install: install into DESTDIR/PREFIX
 install: all

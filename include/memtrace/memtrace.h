@@ -43,7 +43,8 @@ extern "C" {
 struct memtrace_frame {
 	uint64_t address;   /* return address minus one, as run in the process */
 	const char *symbol; /* demangled; NULL when unknown */
-	const char *module; /* path of the mapped file; NULL when unknown */
+	const char *module; /* path of the mapped file; "[jit]" for code made at run time, "[vdso]";
+			     * NULL when unknown */
 	uint64_t offset;    /* of address in the module's file-relative addresses; else address */
 	const char *file;   /* source file; NULL when unknown */
 	uint32_t line;	    /* 0 when unknown */

@@ -17,7 +17,8 @@
 #include "capture/elf_file.h"
 
 #define DEBUG_DIR "/usr/lib/debug"
-#define CRC_BYTES_MAX (1 << 30) /* a file without build id and larger than this goes unchecked: not taken */
+#define CRC_BYTES_MAX \
+	(1 << 30) /* a file without build id and larger than this goes unchecked: not taken */
 
 /* What a debug file must be to be taken. */
 struct wanted {
@@ -71,8 +72,8 @@ static int take(int fd, const struct wanted *wanted)
 	good = !fstat(fd, &st) && S_ISREG(st.st_mode) && !elf_file_open(&elf, fd, &why);
 	if (good)
 		elf_file_close(&elf);
-	good = good && (wanted->build_id_len ? has_build_id(fd, wanted) :
-					       has_checksum(fd, st.st_size, wanted->crc));
+	good = good && (wanted->build_id_len ? has_build_id(fd, wanted)
+					     : has_checksum(fd, st.st_size, wanted->crc));
 	if (!good || !elf_bounds_are_fair(fd, true)) {
 		close(fd);
 		return -1;
@@ -81,7 +82,7 @@ static int take(int fd, const struct wanted *wanted)
 }
 
 __attribute__((format(printf, 3, 4))) static int try_path(const struct wanted *wanted, char **name,
-							   const char *format, ...)
+							  const char *format, ...)
 {
 	char path[PATH_MAX];
 	va_list args;
@@ -136,7 +137,8 @@ static int find_shared(const struct wanted *wanted, const char *path, const char
 	if (fd < 0 && link[0] == '/')
 		fd = try_path(wanted, name, "%s", link);
 	if (fd < 0 && link[0] != '/' && path && strrchr(path, '/'))
-		fd = try_path(wanted, name, "%.*s/%s", (int)(strrchr(path, '/') - path), path, link);
+		fd = try_path(wanted, name, "%.*s/%s", (int)(strrchr(path, '/') - path), path,
+			      link);
 	if (fd < 0)
 		fd = try_path(wanted, name, DEBUG_DIR "/.dwz/%s", base);
 	return fd;
@@ -148,7 +150,8 @@ static int ask_server(struct debug_file_search *search, const struct wanted *wan
 
 	if (!search->server || wanted->build_id_len <= 0)
 		return -1;
-	fd = debug_server_find(search->server, wanted->build_id, wanted->build_id_len, search->wait);
+	fd = debug_server_find(search->server, wanted->build_id, wanted->build_id_len,
+			       search->wait);
 	search->awaiting |= fd == -EAGAIN;
 	return fd < 0 ? -1 : take(fd, wanted);
 }
@@ -164,13 +167,13 @@ int debug_file_find(struct debug_file_search *search, Dwfl_Module *module, const
 	Dwarf *dwarf;
 	int fd;
 
-	/* a name with directories is that of a shared file: those of debug links have none. libdwfl has
-	 * the debug information that asks for it by then */
+	/* a name with directories is that of a shared file: those of debug links have none. libdwfl
+	 * has the debug information that asks for it by then */
 	if (link && strchr(link, '/')) {
 		dwarf = dwfl_module_getdwarf(module, &bias);
 		if (dwarf)
-			wanted.build_id_len = dwelf_dwarf_gnu_debugaltlink(dwarf, &shared,
-									   &wanted.build_id);
+			wanted.build_id_len =
+				dwelf_dwarf_gnu_debugaltlink(dwarf, &shared, &wanted.build_id);
 		if (wanted.build_id_len <= 0)
 			return -1;
 		fd = find_shared(&wanted, module_path, link, name);

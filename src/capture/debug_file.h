@@ -8,9 +8,9 @@
  *	                 /usr/lib/debug/.dwz
  *	servers          by build id, if the user wants that (debug_server.h)
  *
- * A file is taken when it has the right build id. One for a file without build id is taken when it has
- * the checksum that the link asks for. What is found by the name of a link is somebody's file: it may
- * be a pipe, or be cut while it is read (elf_bounds.h).
+ * A file is taken when it has the right build id. One for a file without build id is taken when it
+ *has the checksum that the link asks for. What is found by the name of a link is somebody's file:
+ *it may be a pipe, or be cut while it is read (elf_bounds.h).
  */
 #ifndef CAPTURE_DEBUG_FILE_H
 #define CAPTURE_DEBUG_FILE_H

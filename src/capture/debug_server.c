@@ -91,15 +91,16 @@ static bool load(struct client_library *library)
 	       library->set_progressfn && library->set_user_data && library->get_user_data;
 }
 
-int debug_server_new(struct debug_server **server, void (*log)(void *ctx, const char *line), void *ctx,
-		     struct message *why)
+int debug_server_new(struct debug_server **server, void (*log)(void *ctx, const char *line),
+		     void *ctx, struct message *why)
 {
 	const char *urls = getenv("DEBUGINFOD_URLS");
 	struct debug_server *d;
 	pthread_condattr_t attr;
 
 	if (!urls || !urls[strspn(urls, " ")])
-		return message_set(why, -ENOENT, "debuginfod: DEBUGINFOD_URLS names no server (set it, "
+		return message_set(why, -ENOENT,
+				   "debuginfod: DEBUGINFOD_URLS names no server (set it, "
 				   "for example to https://debuginfod.debian.net; sudo needs "
 				   "--preserve-env=DEBUGINFOD_URLS)");
 	d = calloc(1, sizeof(*d));
@@ -107,7 +108,8 @@ int debug_server_new(struct debug_server **server, void (*log)(void *ctx, const 
 		return message_set(why, -ENOMEM, "out of memory");
 	if (!load(&d->library)) {
 		free(d);
-		return message_set(why, -ENOSYS, "debuginfod: " LIBRARY " cannot be loaded (install "
+		return message_set(why, -ENOSYS,
+				   "debuginfod: " LIBRARY " cannot be loaded (install "
 				   "libdebuginfod1, or elfutils-debuginfod-client)");
 	}
 	d->log = log;
@@ -155,7 +157,7 @@ void debug_server_free(struct debug_server *d)
 	leave(d);
 }
 
-/* ---- the thread ----------------------------------------------------------------------------------------- */
+/* ---- the thread ------------------------------------------------------------------------------ */
 
 #define PROGRESS_MIN 1024 /* bytes; while no server answers the library counts its own rounds */
 
@@ -265,9 +267,10 @@ static int start_thread(struct debug_server *d)
 	return -err;
 }
 
-/* ---- asking ----------------------------------------------------------------------------------------------- */
+/* ---- asking ---------------------------------------------------------------------------------- */
 
-static struct question *find_question(const struct debug_server *d, const void *build_id, size_t len)
+static struct question *find_question(const struct debug_server *d, const void *build_id,
+				      size_t len)
 {
 	for (struct question *q = d->questions; q; q = q->next)
 		if (q->len == len && !memcmp(q->build_id, build_id, len))
@@ -320,10 +323,13 @@ static void tell(struct debug_server *d)
 		return;
 	d->said = true;
 	if (d->given_up)
-		snprintf(line, sizeof(line), "debuginfod: no answer for %u s; names go without it from here on "
-			 "(see DEBUGINFOD_URLS, DEBUGINFOD_TIMEOUT)", d->stall_s);
+		snprintf(line, sizeof(line),
+			 "debuginfod: no answer for %u s; names go without it from here on "
+			 "(see DEBUGINFOD_URLS, DEBUGINFOD_TIMEOUT)",
+			 d->stall_s);
 	else
-		snprintf(line, sizeof(line), "debuginfod: %s (see DEBUGINFOD_URLS)", strerror(d->error));
+		snprintf(line, sizeof(line), "debuginfod: %s (see DEBUGINFOD_URLS)",
+			 strerror(d->error));
 	d->log(d->ctx, line);
 }
 

@@ -10,11 +10,12 @@
 /* Code ranges of all units together; a file that claims more than this has its first ones. */
 #define UNIT_RANGES_MAX (4U << 20)
 
-#define FUNCTION_RANGES_MAX (2U << 20) /* of all units; then they are made anew as they are needed */
-#define DEPTH_MAX 128		       /* of entries in entries */
+#define FUNCTION_RANGES_MAX \
+	(2U << 20)    /* of all units; then they are made anew as they are needed */
+#define DEPTH_MAX 128 /* of entries in entries */
 #define UNIT_BUCKETS 1024
-#define BYTES_A_STEP 16		       /* of entries that are passed over */
-#define STEPS_MAX (1ULL << 29)	       /* for one file: some ten seconds */
+#define BYTES_A_STEP 16	       /* of entries that are passed over */
+#define STEPS_MAX (1ULL << 29) /* for one file: some ten seconds */
 
 /* Addresses [start, end) are code of a compilation unit. */
 struct unit_range {
@@ -83,7 +84,7 @@ static bool may_go_on(const struct dwarf_index *x)
 	return x->steps < STEPS_MAX;
 }
 
-/* ---- units ----------------------------------------------------------------------------------------- */
+/* ---- units ----------------------------------------------------------------------------------- */
 
 static int add_unit(struct dwarf_index *x, Dwarf_Die *unit)
 {
@@ -130,8 +131,8 @@ static int make_ranges(struct dwarf_index *x)
 	return err;
 }
 
-/* libdw 0.188 knows only units that .debug_aranges lists, and clang does not write that section; then
- * every unit is asked, once. */
+/* libdw 0.188 knows only units that .debug_aranges lists, and clang does not write that section;
+ * then every unit is asked, once. */
 Dwarf_Die *dwarf_index_unit(struct dwarf_index *x, uint64_t address, Dwarf_Addr *bias)
 {
 	Dwarf_Die *unit = dwfl_module_addrdie(x->module, address, bias);
@@ -152,9 +153,10 @@ Dwarf_Die *dwarf_index_unit(struct dwarf_index *x, uint64_t address, Dwarf_Addr 
 	return low && address < x->ranges[low - 1].end ? &x->ranges[low - 1].unit : NULL;
 }
 
-/* ---- walking ----------------------------------------------------------------------------------------- */
+/* ---- walking --------------------------------------------------------------------------------- */
 
-/* From an entry to the next one beside it. Without a pointer to that, what is inside is passed over. */
+/* From an entry to the next one beside it. Without a pointer to that, what is inside is passed
+ * over. */
 static bool step_beside(struct dwarf_index *x, Dwarf_Die *die)
 {
 	Dwarf_Die from = *die;
@@ -173,7 +175,7 @@ static bool step_inside(struct dwarf_index *x, Dwarf_Die *die, Dwarf_Die *child)
 	return may_go_on(x) && !dwarf_child(die, child);
 }
 
-/* ---- the functions of a unit ----------------------------------------------------------------------- */
+/* ---- the functions of a unit ----------------------------------------------------------------- */
 
 static int add_function(struct dwarf_index *x, struct unit *u, Dwarf_Die *function)
 {
@@ -188,7 +190,8 @@ static int add_function(struct dwarf_index *x, struct unit *u, Dwarf_Die *functi
 			continue;
 		if (u->cnt == u->cap) {
 			size_t cap = u->cap ? 2 * u->cap : 64;
-			struct function_range *more = reallocarray(u->functions, cap, sizeof(*more));
+			struct function_range *more =
+				reallocarray(u->functions, cap, sizeof(*more));
 
 			if (!more)
 				return -ENOMEM;
@@ -276,7 +279,7 @@ static const struct function_range *find_function(const struct unit *u, uint64_t
 	return low && address < u->functions[low - 1].end ? &u->functions[low - 1] : NULL;
 }
 
-/* ---- what is inlined in a function --------------------------------------------------------------------- */
+/* ---- what is inlined in a function ----------------------------------------------------------- */
 
 static bool has_addresses(Dwarf_Die *die)
 {
@@ -296,8 +299,8 @@ static bool holds(struct dwarf_index *x, Dwarf_Die *die, uint64_t address)
 	return false;
 }
 
-/* True when the walk has to look inside. A block without addresses of its own can still hold some that
- * have. */
+/* True when the walk has to look inside. A block without addresses of its own can still hold some
+ * that have. */
 static bool may_hold(struct dwarf_index *x, Dwarf_Die *die, uint64_t address)
 {
 	switch (dwarf_tag(die)) {
@@ -312,9 +315,10 @@ static bool may_hold(struct dwarf_index *x, Dwarf_Die *die, uint64_t address)
 	return false;
 }
 
-/* The way from the function down to the innermost entry that holds address: path[0] is the function.
- * Its length. */
-static int walk_function(struct dwarf_index *x, Dwarf_Die *function, uint64_t address, Dwarf_Die *path)
+/* The way from the function down to the innermost entry that holds address: path[0] is the
+ * function. Its length. */
+static int walk_function(struct dwarf_index *x, Dwarf_Die *function, uint64_t address,
+			 Dwarf_Die *path)
 {
 	Dwarf_Die child;
 	int depth = 0;

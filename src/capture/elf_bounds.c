@@ -11,13 +11,13 @@
 #include "capture/elf_file.h"
 #include "capture/xz_size.h"
 
-#define FREE_BYTES (64ULL << 20)   /* always fair */
-#define BYTES_A_BYTE 16		   /* sections against blocks: some file systems pack by themselves */
+#define FREE_BYTES (64ULL << 20) /* always fair */
+#define BYTES_A_BYTE 16		 /* sections against blocks: some file systems pack by themselves */
 #define MINI_PACKED_MAX (64 << 20) /* of .gnu_debugdata */
 #define MINI_BYTES_MAX (256 << 20) /* the same, unpacked */
 #define COPY_BYTES_MAX (1ULL << 30)
 
-/* ---- what sections come to ------------------------------------------------------------------------------- */
+/* ---- what sections come to ------------------------------------------------------------------- */
 
 static uint64_t mini_bytes(int fd, const GElf_Shdr *shdr)
 {
@@ -102,7 +102,7 @@ bool elf_bounds_are_fair(int fd, bool unpacked)
 	return sum <= fair;
 }
 
-/* ---- copies ------------------------------------------------------------------------------------------------- */
+/* ---- copies ---------------------------------------------------------------------------------- */
 
 /* Holes stay holes. */
 static bool copy_data(int from, int to, off_t size)
@@ -114,7 +114,8 @@ static bool copy_data(int from, int to, off_t size)
 		off_t hole = lseek(from, at, SEEK_HOLE);
 
 		for (off_t end = hole < 0 ? size : hole; at < end;) {
-			size_t want = end - at < (off_t)sizeof(chunk) ? (size_t)(end - at) : sizeof(chunk);
+			size_t want = end - at < (off_t)sizeof(chunk) ? (size_t)(end - at)
+								      : sizeof(chunk);
 			size_t got = elf_file_read_at(from, at, chunk, want);
 
 			if (!got)

@@ -13,9 +13,9 @@
 #include "capture/perf_map.h"
 #include "capture/process.h"
 
-#define GENERATIONS 4		       /* of forks whose code is named */
-#define CLOCK_SLACK_NS 1000000000LL    /* times of files come from a clock that lags */
-#define START_SLACK_NS 20000000ULL     /* of processes: counted in ticks of 10 ms */
+#define GENERATIONS 4		    /* of forks whose code is named */
+#define CLOCK_SLACK_NS 1000000000LL /* times of files come from a clock that lags */
+#define START_SLACK_NS 20000000ULL  /* of processes: counted in ticks of 10 ms */
 #define LOOK_AGAIN_NS 50000000ULL
 
 /* What a read of the file was based on: as long as this is the same, so is what it says. */
@@ -31,7 +31,7 @@ struct jit {
 	unsigned int refs;
 	uint32_t tgid;
 	uint64_t begin_ns;
-	int64_t since_ns; /* CLOCK_REALTIME */
+	int64_t since_ns;   /* CLOCK_REALTIME */
 	struct jit *parent; /* held */
 	bool has_code;
 	bool settled;
@@ -62,7 +62,7 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
-/* ---- life ------------------------------------------------------------------------------------------ */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 struct jit *jit_new(uint32_t tgid, uint64_t begin_ns, struct jit *parent)
 {
@@ -133,7 +133,7 @@ bool jit_has_code(const struct jit *j)
 	return j->has_code;
 }
 
-/* ---- the process ------------------------------------------------------------------------------------- */
+/* ---- the process ----------------------------------------------------------------------------- */
 
 /* The number may be another process's by now; that one began later. */
 static bool is_still_it(const struct jit *j)
@@ -175,7 +175,7 @@ static void learn(struct jit *j)
 	j->known = true;
 }
 
-/* ---- the file -------------------------------------------------------------------------------------- */
+/* ---- the file -------------------------------------------------------------------------------- */
 
 int jit_open_map(int dir_fd, int pid, uint32_t uid, int64_t since_ns)
 {
@@ -239,8 +239,8 @@ static void refresh(struct jit *j)
 static bool same_stamp(const struct stamp *a, const struct stamp *b)
 {
 	return a->dev == b->dev && a->ino == b->ino && a->size == b->size &&
-	       a->changed.tv_sec == b->changed.tv_sec &&
-	       a->changed.tv_nsec == b->changed.tv_nsec && a->asked == b->asked;
+	       a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec &&
+	       a->asked == b->asked;
 }
 
 /* The names of these addresses in the file; NULL in *map when it has none. */

@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* Goes through all ranges by address; those that hold where it is are in a heap, the last one of the
- * array on top. */
+/* Goes through all ranges by address; those that hold where it is are in a heap, the last one of
+ * the array on top. */
 struct sweep {
 	const struct overlap_range *ranges;
 	uint32_t *heap;

@@ -17,8 +17,8 @@ struct overlap_range {
 	uint32_t id;	     /* the caller's */
 };
 
-/* Of each address the range that comes last in the array holds; empty ranges hold nothing. *out is the
- * caller's to free: sorted and disjoint, *out_cnt is at most twice cnt. 0 or -ENOMEM. */
+/* Of each address the range that comes last in the array holds; empty ranges hold nothing. *out is
+ * the caller's to free: sorted and disjoint, *out_cnt is at most twice cnt. 0 or -ENOMEM. */
 int overlap_resolve(const struct overlap_range *ranges, size_t cnt, struct overlap_range **out,
 		    size_t *out_cnt);
 

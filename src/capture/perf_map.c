@@ -27,7 +27,7 @@ struct reader {
 	bool in_long_line;
 };
 
-/* ---- lines ----------------------------------------------------------------------------------------- */
+/* ---- lines ----------------------------------------------------------------------------------- */
 
 /* Digits up to a space, which is passed; false when there are none or too many. */
 static bool take_hex(const char **at, const char *end, uint64_t *value)
@@ -38,10 +38,10 @@ static bool take_hex(const char **at, const char *end, uint64_t *value)
 		c += 2;
 	*value = 0;
 	for (*at = c; c < end && *c != ' '; c++) {
-		int digit = *c >= '0' && *c <= '9' ? *c - '0' :
-			    *c >= 'a' && *c <= 'f' ? *c - 'a' + 10 :
-			    *c >= 'A' && *c <= 'F' ? *c - 'A' + 10 :
-						     -1;
+		int digit = *c >= '0' && *c <= '9'   ? *c - '0'
+			    : *c >= 'a' && *c <= 'f' ? *c - 'a' + 10
+			    : *c >= 'A' && *c <= 'F' ? *c - 'A' + 10
+						     : -1;
 
 		if (digit < 0 || *value >> 60)
 			return false;
@@ -92,8 +92,8 @@ static int take_line(struct reader *r, const char *line, const char *end)
 
 	if (end > line && end[-1] == '\r')
 		end--;
-	if (!take_hex(&line, end, &start) || !take_hex(&line, end, &size) || line == end || !*line ||
-	    !size || start + size < start) {
+	if (!take_hex(&line, end, &start) || !take_hex(&line, end, &size) || line == end ||
+	    !*line || !size || start + size < start) {
 		r->stats.malformed++;
 		return 0;
 	}
@@ -118,7 +118,7 @@ static ssize_t take_lines(struct reader *r, const char *text, size_t len)
 	return at - text;
 }
 
-/* ---- a map ------------------------------------------------------------------------------------------ */
+/* ---- a map ----------------------------------------------------------------------------------- */
 
 static int finish(struct reader *r, int err, struct perf_map **map, struct perf_map_stats *stats)
 {

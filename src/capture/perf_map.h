@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PERF_MAP_BYTES_MAX (64U << 20)	 /* of a file; what is behind is not read */
+#define PERF_MAP_BYTES_MAX (64U << 20)	   /* of a file; what is behind is not read */
 #define PERF_MAP_HOPELESS_BYTES (1U << 20) /* so much without one good line is no map */
 #define PERF_MAP_ENTRIES_MAX (1U << 20)
 #define PERF_MAP_NAME_MAX 4096 /* longer ones are cut */

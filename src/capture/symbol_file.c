@@ -33,7 +33,7 @@ struct symbol_file {
 	bool has_symbols;
 };
 
-/* ---- what libdwfl asks ------------------------------------------------------------------------------ */
+/* ---- what libdwfl asks ----------------------------------------------------------------------- */
 
 static int find_debuginfo(Dwfl_Module *mod, void **data, const char *module_name, Dwarf_Addr base,
 			  const char *path, const char *link, GElf_Word crc, char **name)
@@ -51,7 +51,7 @@ static int find_elf(Dwfl_Module *mod, void **data, const char *module_name, Dwar
 	return -1; /* the file was given when the module was reported */
 }
 
-/* ---- open and close --------------------------------------------------------------------------------- */
+/* ---- open and close -------------------------------------------------------------------------- */
 
 static int check_build_id(const struct elf_file *elf, const uint8_t *build_id, size_t len)
 {
@@ -148,7 +148,7 @@ bool symbol_file_is_behind(const struct symbol_file *file, bool wait)
 	return len > 0 && debug_server_has_answer(file->search.server, build_id, len);
 }
 
-/* ---- names ------------------------------------------------------------------------------------------ */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 /* NULL when memory ran out. */
 static const char *readable(struct arena *arena, const char *name)
@@ -197,7 +197,7 @@ static void call_site(Dwarf_Die *unit, Dwarf_Die *inlined, const char **path, in
 		*path = NULL;
 }
 
-/* ---- one address ------------------------------------------------------------------------------------ */
+/* ---- one address ----------------------------------------------------------------------------- */
 
 struct resolving {
 	struct symbol_file *f;

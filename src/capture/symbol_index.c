@@ -43,7 +43,8 @@ static bool is_of_interest(const GElf_Sym *sym, const char *name, GElf_Word sect
 	/* marks between code and data on arm64 */
 	if (!sym->st_size && name[0] == '$' && (name[1] == 'x' || name[1] == 'd'))
 		return false;
-	return type == STT_FUNC || type == STT_GNU_IFUNC || type == STT_NOTYPE || type == STT_OBJECT;
+	return type == STT_FUNC || type == STT_GNU_IFUNC || type == STT_NOTYPE ||
+	       type == STT_OBJECT;
 }
 
 static uint64_t section_end(Elf *elf, GElf_Word section, Dwarf_Addr bias)

@@ -84,7 +84,7 @@ void symbols_wait(struct symbols *s, bool wait)
 	s->wait = wait;
 }
 
-/* ---- files ------------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 /* A build id says it all; else device and inode; else only the path, in some process's root. */
 static bool same_file(const struct cached *c, const struct module_id *id, pid_t pid)
@@ -245,7 +245,7 @@ void symbols_meet(struct symbols *s, const struct module_range *range, pid_t pid
 	s->kept_cnt++;
 }
 
-/* ---- places ------------------------------------------------------------------------------------------- */
+/* ---- places ---------------------------------------------------------------------------------- */
 
 static struct place *place_slot(struct place *places, size_t cap, uint64_t file_offset)
 {

@@ -5,9 +5,9 @@
  *	fuzz_perf_map CORPUS_DIR [SEED [SECONDS]]
  *
  * An input is a file of the corpus with a few changes. Whatever it is: the ranges are sorted and
- * disjoint, each address has the name that the last good line says, the same from a file as from memory
- * and after all else is forgotten. A finding aborts; the input stays in ./fuzz_perf_map.input, to be
- * made small and added to the corpus, which the unit tests replay.
+ * disjoint, each address has the name that the last good line says, the same from a file as from
+ *memory and after all else is forgotten. A finding aborts; the input stays in
+ *./fuzz_perf_map.input, to be made small and added to the corpus, which the unit tests replay.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -55,7 +55,7 @@ static void fail(const char *what)
 	abort();
 }
 
-/* ---- what must hold ------------------------------------------------------------------------------- */
+/* ---- what must hold -------------------------------------------------------------------------- */
 
 static void check_address(const struct perf_map *map, const struct input *in, uint64_t address)
 {
@@ -120,7 +120,8 @@ static uint64_t try_input(uint64_t *state, int fd, const struct input *in)
 	if (perf_map_check(map))
 		fail(perf_map_check(map));
 	check_same(map, read_map);
-	for (size_t i = 0; i < 40 && perf_map_range(map, below(state, 4 * i + 1), &start, &end, &name); i++) {
+	for (size_t i = 0;
+	     i < 40 && perf_map_range(map, below(state, 4 * i + 1), &start, &end, &name); i++) {
 		check_address(map, in, start);
 		check_address(map, in, end - 1);
 		check_address(map, in, end);
@@ -132,7 +133,7 @@ static uint64_t try_input(uint64_t *state, int fd, const struct input *in)
 	return stats.entries;
 }
 
-/* ---- inputs -------------------------------------------------------------------------------------- */
+/* ---- inputs ---------------------------------------------------------------------------------- */
 
 static void load_corpus(struct corpus *corpus, const char *path)
 {
@@ -155,8 +156,11 @@ static void load_corpus(struct corpus *corpus, const char *path)
 
 static void mutate(uint64_t *state, struct input *in, const struct corpus *corpus)
 {
-	static const char *const words[] = { "\n", " ", "0", "f", "ffffffffffffffff ", "0x", "-", "\r\n",
-					     "1000 10 x\n", "7fffffffffffffff 2 ", "\0", " 0 " };
+	static const char *const words[] = {
+		"\n", " ",  "0",    "f",	   "ffffffffffffffff ",
+		"0x", "-",  "\r\n", "1000 10 x\n", "7fffffffffffffff 2 ",
+		"\0", " 0 "
+	};
 	const struct input *other = &corpus->seeds[below(state, corpus->cnt)];
 	size_t at = below(state, in->len), from, len;
 	const char *word;

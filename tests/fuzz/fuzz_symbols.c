@@ -4,9 +4,10 @@
  *
  *	fuzz_symbols FILE_OR_DIR [SEED [SECONDS]]
  *
- * An input is a file with a few changes, most of them in sections that are read for names. Each is tried in
- * a process of its own: it must end within seconds, not by a signal, and not take gigabytes. A finding
- * is kept as fuzz_symbols.N, and counted; the run goes on. Exit status 1 when there was any.
+ * An input is a file with a few changes, most of them in sections that are read for names. Each is
+ *tried in a process of its own: it must end within seconds, not by a signal, and not take
+ *gigabytes. A finding is kept as fuzz_symbols.N, and counted; the run goes on. Exit status 1 when
+ *there was any.
  */
 #include <dirent.h>
 #include <elf.h>
@@ -101,7 +102,8 @@ static size_t place(uint64_t *state, const struct input *in)
 			      (s->sh_type == SHT_PROGBITS && !(s->sh_flags & SHF_ALLOC)) ||
 			      s->sh_type == SHT_NOTE;
 
-		if (wanted && s->sh_size && s->sh_offset < in->len && s->sh_size <= in->len - s->sh_offset)
+		if (wanted && s->sh_size && s->sh_offset < in->len &&
+		    s->sh_size <= in->len - s->sh_offset)
 			return s->sh_offset + below(state, s->sh_size);
 	}
 	return at;
@@ -109,8 +111,10 @@ static size_t place(uint64_t *state, const struct input *in)
 
 static void mutate(uint64_t *state, struct input *in)
 {
-	static const uint64_t values[] = { 0, 1, 0x7f, 0x80, 0xff, 0x7fff, 0xffff, 0x7fffffff, 0x80000000,
-					   0xffffffff, INT64_MAX, 1ULL << 63, UINT64_MAX };
+	static const uint64_t values[] = { 0,	       1,	   0x7f,      0x80,
+					   0xff,       0x7fff,	   0xffff,    0x7fffffff,
+					   0x80000000, 0xffffffff, INT64_MAX, 1ULL << 63,
+					   UINT64_MAX };
 	size_t at = place(state, in), len;
 
 	switch (below(state, 6)) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* test_names.c - what frames are called: code made at run time, files that are gone or elsewhere. */
+/* test_names.c - what frames are called: code made at run time, files that are gone or elsewhere.
+ */
 #include "expect.h"
 
 #include <arpa/inet.h>
@@ -34,7 +35,7 @@ static json_t *stack_of_1000(const json_t *report)
 	return NULL;
 }
 
-/* ---- code made at run time ------------------------------------------------------------------------- */
+/* ---- code made at run time ------------------------------------------------------------------- */
 
 static void expect_generated(enum way way, const char *how, const char *name)
 {
@@ -61,8 +62,8 @@ static void expect_generated(enum way way, const char *how, const char *name)
 			  symbol_of(stack, 0));
 	else
 		cr_expect_null(symbol_of(stack, 0), "%s: %s", how, symbol_of(stack, 0));
-	cr_expect(module_of(stack, 0) && !strcmp(module_of(stack, 0), "[jit]"), "%s: module %s", how,
-		  module_of(stack, 0));
+	cr_expect(module_of(stack, 0) && !strcmp(module_of(stack, 0), "[jit]"), "%s: module %s",
+		  how, module_of(stack, 0));
 	cr_expect(symbol_of(stack, 1) && !strcmp(symbol_of(stack, 1), "call_generated"),
 		  "%s: caller %s", how, symbol_of(stack, 1));
 	cr_expect(json_is_null(member(json_array_get(stack, 0), "file")));
@@ -122,7 +123,7 @@ Test(names, no_list_is_read_that_may_be_somebody_elses)
 	}
 }
 
-/* ---- files that are gone or elsewhere ------------------------------------------------------------------ */
+/* ---- files that are gone or elsewhere -------------------------------------------------------- */
 
 static json_t *site_with(const json_t *report, const char *symbol)
 {
@@ -155,8 +156,10 @@ static void expect_names_of_deleted(const char *replacement, bool ended)
 	tracer_wait_ready(&tracer);
 	cr_assert_eq(unlink(path), 0);
 	if (replacement)
-		cr_assert_eq(run(&(struct start){ .argv = LIST("cp", target_path(replacement), path) },
-				 NULL), 0);
+		cr_assert_eq(
+			run(&(struct start){ .argv = LIST("cp", target_path(replacement), path) },
+			    NULL),
+			0);
 	target_go(&target);
 	target_wait_done(&target);
 	if (ended) {
@@ -186,9 +189,10 @@ Test(names, a_program_replaced_while_it_runs_has_its_own_names)
 
 Test(names, a_program_in_memory_has_names)
 {
-	const char *script = text_of("import os\nfd = os.memfd_create('deep')\n"
-				     "os.write(fd, open('%s', 'rb').read())\nos.execve(fd, ['deep', '5'], os.environ)",
-				     target_path("deep"));
+	const char *script = text_of(
+		"import os\nfd = os.memfd_create('deep')\n"
+		"os.write(fd, open('%s', 'rb').read())\nos.execve(fd, ['deep', '5'], os.environ)",
+		target_path("deep"));
 	struct trace trace;
 
 	if (access("/usr/bin/python3", X_OK))
@@ -200,7 +204,8 @@ Test(names, a_program_in_memory_has_names)
 	cr_expect(site_with(trace.report, "leaf_call"), "no leaf_call");
 }
 
-/* The program is in a file system that only its own mount namespace has, and which is gone with it. */
+/* The program is in a file system that only its own mount namespace has, and which is gone with it.
+ */
 Test(names, a_program_of_another_mount_namespace_has_names_when_it_has_ended)
 {
 	const char *dir = stage_path("mount"), *script;
@@ -208,8 +213,9 @@ Test(names, a_program_of_another_mount_namespace_has_names_when_it_has_ended)
 
 	if (!find_program("unshare") || !find_program("mount"))
 		skip("no unshare");
-	script = text_of("mkdir -p %s && mount -t tmpfs none %s && cp %s %s/inside && exec %s/inside 5", dir,
-			 dir, target_path("deep"), dir, dir);
+	script = text_of(
+		"mkdir -p %s && mount -t tmpfs none %s && cp %s %s/inside && exec %s/inside 5", dir,
+		dir, target_path("deep"), dir, dir);
 	trace_run(&trace, &(struct trace_request){
 				  .way = LAUNCHED,
 				  .argv = LIST(find_program("unshare"), "-m", "sh", "-c", script),
@@ -218,7 +224,7 @@ Test(names, a_program_of_another_mount_namespace_has_names_when_it_has_ended)
 	cr_assert_neq(access(text_of("%s/inside", dir), F_OK), 0);
 }
 
-/* ---- debug files from servers -------------------------------------------------------------------------- */
+/* ---- debug files from servers ---------------------------------------------------------------- */
 
 /* A stripped copy of a target; its debug file is where a server of stage_path("www") has it. */
 static const char *strip_target(const char *name)
@@ -239,12 +245,14 @@ static json_t *trace_with_server(const char *program, const char *url, struct ch
 	struct tracer tracer;
 	json_t *report;
 
-	tracer_start(&tracer, &(struct tracer_start){
-		.options = LIST("--debuginfod"),
-		.command = LIST(program, "5"),
-		.env = LIST(text_of("DEBUGINFOD_URLS=%s", url), "DEBUGINFOD_TIMEOUT=1",
-			    text_of("DEBUGINFOD_CACHE_PATH=%s", stage_path("cache")), "no_proxy=127.0.0.1"),
-	});
+	tracer_start(&tracer,
+		     &(struct tracer_start){
+			     .options = LIST("--debuginfod"),
+			     .command = LIST(program, "5"),
+			     .env = LIST(text_of("DEBUGINFOD_URLS=%s", url), "DEBUGINFOD_TIMEOUT=1",
+					 text_of("DEBUGINFOD_CACHE_PATH=%s", stage_path("cache")),
+					 "no_proxy=127.0.0.1"),
+		     });
 	tracer_wait_ready(&tracer);
 	report = tracer_finish(&tracer);
 	cr_assert(report);
@@ -276,7 +284,8 @@ Test(names, debug_files_come_from_a_server_when_that_is_wanted)
 
 Test(names, a_server_that_never_answers_does_not_keep_the_report)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	const char *program = strip_target("deep");
 	socklen_t len = sizeof(address);
 	struct child *memtrace;
@@ -296,8 +305,9 @@ Test(names, asking_servers_that_nobody_named_is_an_error)
 {
 	struct child *memtrace;
 
-	run(&(struct start){ .argv = LIST("env", "-u", "DEBUGINFOD_URLS", memtrace_path(), "--debuginfod",
-					  "--", "true") }, &memtrace);
+	run(&(struct start){ .argv = LIST("env", "-u", "DEBUGINFOD_URLS", memtrace_path(),
+					  "--debuginfod", "--", "true") },
+	    &memtrace);
 	expect_exit(memtrace, 1);
 	expect_one_line(memtrace, LIST("DEBUGINFOD_URLS", "(set it"));
 }

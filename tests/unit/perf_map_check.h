@@ -10,8 +10,8 @@
 
 #include "capture/perf_map.h"
 
-/* What the lines of text say of one address, read the plain way: the last good line that holds it. Names
- * are cut as the parser does. NULL: none. *len is the name's. */
+/* What the lines of text say of one address, read the plain way: the last good line that holds it.
+ * Names are cut as the parser does. NULL: none. *len is the name's. */
 static inline const char *perf_map_expected(const char *text, size_t text_len, uint64_t address,
 					    size_t *len)
 {
@@ -28,7 +28,8 @@ static inline const char *perf_map_expected(const char *text, size_t text_len, u
 			continue;
 		errno = 0;
 		start = strtoull(head, &at, 16);
-		if (errno || at == head || *at != ' ' || strspn(at + 1, "0123456789abcdefABCDEFxX") < 1)
+		if (errno || at == head || *at != ' ' ||
+		    strspn(at + 1, "0123456789abcdefABCDEFxX") < 1)
 			continue;
 		size = strtoull(at + 1, &at, 16);
 		if (errno || *at != ' ' || !size || start + size < start)
@@ -37,7 +38,8 @@ static inline const char *perf_map_expected(const char *text, size_t text_len, u
 		name_len = newline - name;
 		if (name_len && name[name_len - 1] == '\r')
 			name_len--;
-		name_len = strnlen(name, name_len < PERF_MAP_NAME_MAX ? name_len : PERF_MAP_NAME_MAX);
+		name_len =
+			strnlen(name, name_len < PERF_MAP_NAME_MAX ? name_len : PERF_MAP_NAME_MAX);
 		if (!name_len || address < start || address - start >= size)
 			continue;
 		found = name;

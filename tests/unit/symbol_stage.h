@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* symbol_stage.h - a directory where files are compiled and their places looked up; for one test file each. */
+/* symbol_stage.h - a directory where files are compiled and their places looked up; for one test
+ * file each. */
 #ifndef TESTS_UNIT_SYMBOL_STAGE_H
 #define TESTS_UNIT_SYMBOL_STAGE_H
 
@@ -20,10 +21,10 @@
 
 #define STAGE __attribute__((unused)) static
 
-#define SKIP(...)                                                                                  \
-	do {                                                                                       \
-		fprintf(stderr, "SKIP: " __VA_ARGS__);                                             \
-		cr_skip_test(__VA_ARGS__);                                                         \
+#define SKIP(...)                                      \
+	do {                                           \
+		fprintf(stderr, "SKIP: " __VA_ARGS__); \
+		cr_skip_test(__VA_ARGS__);             \
 	} while (0)
 
 STAGE char dir[64], out[128];
@@ -150,7 +151,8 @@ STAGE int expect_as_addr2line(const struct module_id *id, uint64_t address)
 		/* names may come with or without parameters */
 		cr_expect_eq(strncmp(frames[i].symbol, function, strcspn(function, "(")), 0,
 			     "%s is not %s", frames[i].symbol, function);
-		cr_assert(colon && frames[i].file, "frame %d of %d, %s at %s", i, cnt, function, place);
+		cr_assert(colon && frames[i].file, "frame %d of %d, %s at %s", i, cnt, function,
+			  place);
 		file = strrchr(frames[i].file, '/');
 		*colon = 0;
 		cr_expect_str_eq(file ? file + 1 : frames[i].file, base);
@@ -166,26 +168,26 @@ STAGE int expect_as_addr2line(const struct module_id *id, uint64_t address)
 	return cnt;
 }
 
-#define INLINES                                                                                    \
-	"int sink;\n"                                                                              \
-	"static inline __attribute__((always_inline)) void leaf(int n)\n"                          \
-	"{\n"                                                                                      \
-	"	sink += n * 3;\n"                                                                  \
-	"	__asm__ volatile(\"inside:\\n nop\");\n"                                           \
-	"}\n"                                                                                      \
-	"static inline __attribute__((always_inline)) void middle(int n)\n"                        \
-	"{\n"                                                                                      \
-	"	leaf(n + 1);\n"                                                                    \
-	"}\n"                                                                                      \
-	"__attribute__((noinline)) void outer(int n)\n"                                            \
-	"{\n"                                                                                      \
-	"	middle(n + 2);\n"                                                                  \
-	"	__asm__ volatile(\"outside:\\n nop\");\n"                                          \
-	"}\n"                                                                                      \
-	"int main(int c, char **v)\n"                                                              \
-	"{\n"                                                                                      \
-	"	outer(c);\n"                                                                       \
-	"	return sink;\n"                                                                    \
+#define INLINES                                                             \
+	"int sink;\n"                                                       \
+	"static inline __attribute__((always_inline)) void leaf(int n)\n"   \
+	"{\n"                                                               \
+	"	sink += n * 3;\n"                                                 \
+	"	__asm__ volatile(\"inside:\\n nop\");\n"                          \
+	"}\n"                                                               \
+	"static inline __attribute__((always_inline)) void middle(int n)\n" \
+	"{\n"                                                               \
+	"	leaf(n + 1);\n"                                                   \
+	"}\n"                                                               \
+	"__attribute__((noinline)) void outer(int n)\n"                     \
+	"{\n"                                                               \
+	"	middle(n + 2);\n"                                                 \
+	"	__asm__ volatile(\"outside:\\n nop\");\n"                         \
+	"}\n"                                                               \
+	"int main(int c, char **v)\n"                                       \
+	"{\n"                                                               \
+	"	outer(c);\n"                                                      \
+	"	return sink;\n"                                                   \
 	"}\n"
 
 #endif

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Names that are not in the file itself: mini debug info, separate debug files, files that are gone. */
+/* Names that are not in the file itself: mini debug info, separate debug files, files that are
+ * gone. */
 #include "symbol_stage.h"
 
 #include <dlfcn.h>
@@ -11,9 +12,9 @@
 
 TestSuite(debug_files, .init = setup, .fini = teardown, .timeout = 120);
 
-#define HIDDEN                                                                                     \
-	"static __attribute__((noinline)) int hidden(int n)\n"                                     \
-	"{ __asm__ volatile(\"\"); return n * 7; }\n"                                              \
+#define HIDDEN                                                 \
+	"static __attribute__((noinline)) int hidden(int n)\n" \
+	"{ __asm__ volatile(\"\"); return n * 7; }\n"          \
 	"int exported(int n) { return hidden(n) + 1; }\n"
 
 static const char *symbol_at(const struct module_id *id, uint64_t offset)
@@ -42,7 +43,7 @@ static void forget(void)
 	cr_assert(symbols);
 }
 
-/* ---- mini debug info --------------------------------------------------------------------------------- */
+/* ---- mini debug info ------------------------------------------------------------------------- */
 
 static void need(const char *program)
 {
@@ -53,7 +54,8 @@ static void need(const char *program)
 		SKIP("no %s\n", program);
 }
 
-/* As Fedora's packages are made: the symbols that .dynsym has not, packed, in a section of the file. */
+/* As Fedora's packages are made: the symbols that .dynsym has not, packed, in a section of the
+ * file. */
 static void make_mini_debug_info(const char *options)
 {
 	run("nm out --format=posix --defined-only | awk '$2 ~ /[tT]/ { print $1 }' >keep");
@@ -63,7 +65,8 @@ static void make_mini_debug_info(const char *options)
 
 Test(debug_files, mini_debug_info_has_names_that_were_stripped)
 {
-	static const char *const options[] = { "", "--check=crc32", "--check=sha256 -9e", "--block-size=4096" };
+	static const char *const options[] = { "", "--check=crc32", "--check=sha256 -9e",
+					       "--block-size=4096" };
 	struct module_id id;
 	uint64_t hidden, exported;
 
@@ -141,7 +144,8 @@ Test(debug_files, broken_mini_debug_info_is_survived)
 	make_mini_debug_info("--check=none");
 	for (int i = 0; i < 60; i++) {
 		random = random * 1664525 + 1013904223;
-		run("cp mini.xz bad.xz && printf '\\%o' | dd of=bad.xz bs=1 seek=%u conv=notrunc 2>/dev/null",
+		run("cp mini.xz bad.xz && printf '\\%o' | dd of=bad.xz bs=1 seek=%u conv=notrunc "
+		    "2>/dev/null",
 		    random >> 24, (random >> 8) % 700);
 		run("strip -o out whole && objcopy --add-section .gnu_debugdata=bad.xz out");
 		id = identify(out);
@@ -161,13 +165,14 @@ Test(debug_files, broken_mini_debug_info_is_survived)
 	    "        struct.pack_into('<Q', d, at + 56, 0)\n"
 	    "open('mini', 'wb').write(d)\n"
 	    "END\n");
-	run("rm -f mini.xz && xz mini && strip -o out whole && objcopy --add-section .gnu_debugdata=mini.xz out");
+	run("rm -f mini.xz && xz mini && strip -o out whole && objcopy --add-section "
+	    ".gnu_debugdata=mini.xz out");
 	id = identify(out);
 	forget();
 	(void)symbol_at(&id, exported);
 }
 
-/* ---- separate debug files -------------------------------------------------------------------------- */
+/* ---- separate debug files -------------------------------------------------------------------- */
 
 Test(debug_files, by_build_id_below_usr_lib_debug)
 {
@@ -185,7 +190,8 @@ Test(debug_files, by_build_id_below_usr_lib_debug)
 	/* a function that the file itself has no name of */
 	snprintf(command, sizeof(command),
 		 "nm /usr/lib/debug/.build-id/%.2s/%s.debug 2>/dev/null | "
-		 "awk '$2 == \"t\" && $3 == \"_int_malloc\" { print $1 }'", hex, hex + 2);
+		 "awk '$2 == \"t\" && $3 == \"_int_malloc\" { print $1 }'",
+		 hex, hex + 2);
 	f = popen(command, "r");
 	cr_assert(f);
 	if (fscanf(f, "%lx", &address) != 1) {
@@ -206,8 +212,10 @@ static uint64_t build_with_link(const char *options, const char *place)
 	build(options, "in.c", HIDDEN);
 	hidden = offset_of(out, address_of(out, "hidden"));
 	run("objcopy --only-keep-debug out out.debug && strip out && "
-	    "objcopy --add-gnu-debuglink=out.debug out && mkdir -p %s && mv out.debug %s/out.debug.tmp && "
-	    "mv %s/out.debug.tmp %s/out.debug", place, place, place, place);
+	    "objcopy --add-gnu-debuglink=out.debug out && mkdir -p %s && mv out.debug "
+	    "%s/out.debug.tmp && "
+	    "mv %s/out.debug.tmp %s/out.debug",
+	    place, place, place, place);
 	return hidden;
 }
 
@@ -277,7 +285,8 @@ Test(debug_files, what_debug_files_share_is_found)
 
 	need("dwz");
 	build("g++ -g -O1", "in.cc",
-	      "#include <map>\n#include <string>\nint main(int c, char **v) { std::map<std::string, int> m; "
+	      "#include <map>\n#include <string>\nint main(int c, char **v) { "
+	      "std::map<std::string, int> m; "
 	      "m[v[0]] = c; asm volatile(\"inside:\\n nop\"); return m.size(); }\n");
 	inside = offset_of(out, address_of(out, "inside"));
 	run("objcopy --only-keep-debug out one.debug && cp one.debug two.debug && "
@@ -290,7 +299,7 @@ Test(debug_files, what_debug_files_share_is_found)
 	cr_expect_eq(frames[0].line, 3);
 }
 
-/* ---- bounds ------------------------------------------------------------------------------------------ */
+/* ---- bounds ---------------------------------------------------------------------------------- */
 
 /* Sections of gigabytes in a file of a few blocks. */
 static void make_sparse(const char *section)
@@ -315,13 +324,14 @@ static void make_sparse(const char *section)
 	    "f.seek(shoff)\n"
 	    "f.write(t)\n"
 	    "f.truncate(1 << 32)\n"
-	    "END\n", section);
+	    "END\n",
+	    section);
 }
 
 Test(debug_files, a_sparse_file_of_four_gigabytes_is_not_read)
 {
-	static const char *const sections[] = { ".debug_info", ".symtab", ".debug_line", ".debug_aranges",
-						".strtab", ".gnu_debugdata" };
+	static const char *const sections[] = { ".debug_info",	  ".symtab", ".debug_line",
+						".debug_aranges", ".strtab", ".gnu_debugdata" };
 	struct module_id id;
 	uint64_t offset;
 
@@ -349,19 +359,21 @@ Test(debug_files, packed_debug_information_is_read_and_a_bomb_is_not)
 	cr_expect_eq(frames[0].line, 5);
 
 	build("gcc -g -O1", "in.c", INLINES);
-	run("head -c 300000000 /dev/zero >zeros && objcopy --update-section .debug_line=zeros out large && "
+	run("head -c 300000000 /dev/zero >zeros && objcopy --update-section .debug_line=zeros out "
+	    "large && "
 	    "objcopy --compress-debug-sections=zlib-gabi large out && rm zeros large");
 	id = identify(out);
 	forget();
 	expect_symbol(&id, offset, NULL);
 }
 
-/* ---- where files are --------------------------------------------------------------------------------- */
+/* ---- where files are ------------------------------------------------------------------------- */
 
 static const void *map_code(const char *path, uint64_t offset)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	const void *page = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, offset & ~4095ULL);
+	const void *page =
+		mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, offset & ~4095ULL);
 
 	cr_assert_neq(page, MAP_FAILED);
 	close(fd);
@@ -423,9 +435,10 @@ Test(debug_files, a_mapped_file_that_was_deleted_and_replaced_keeps_its_names)
 		offset = offset_of(out, address_of(out, "hidden"));
 		page = map_code(out, offset);
 		cr_assert_eq(unlink(out), 0);
-		build(options[i], "in.c", "int other(int n) { return n; }\n"
-					  "int another(int n) { return n + 1; }\n"
-					  "int more(int n) { return n * n; }\n");
+		build(options[i], "in.c",
+		      "int other(int n) { return n; }\n"
+		      "int another(int n) { return n + 1; }\n"
+		      "int more(int n) { return n * n; }\n");
 		forget();
 		expect_name_in_own_map(page, offset, may_open_map_files() ? "hidden" : NULL);
 	}
@@ -491,7 +504,7 @@ Test(debug_files, the_kernels_own_code_has_its_names)
 	cr_expect(got && strstr(got, "clock_gettime"), "%s", got);
 }
 
-/* ---- other languages --------------------------------------------------------------------------------- */
+/* ---- other languages ------------------------------------------------------------------------- */
 
 Test(debug_files, functions_within_functions_have_their_inlined_ones)
 {
@@ -503,7 +516,8 @@ Test(debug_files, functions_within_functions_have_their_inlined_ones)
 	      "#include <algorithm>\n#include <vector>\nstatic volatile int sink;\n"
 	      "static inline __attribute__((always_inline)) void leaf(int n)\n"
 	      "{ sink += n; asm volatile(\"inside:\\n nop\"); }\n"
-	      "template <typename F> __attribute__((noinline)) void each(std::vector<int> &v, F f)\n"
+	      "template <typename F> __attribute__((noinline)) void each(std::vector<int> &v, F "
+	      "f)\n"
 	      "{ for (int n : v) f(n); }\n"
 	      "int main(int c, char **)\n{\n\tstd::vector<int> v(c);\n"
 	      "\tauto f = [&](int n) __attribute__((noinline)) {\n"
@@ -512,7 +526,8 @@ Test(debug_files, functions_within_functions_have_their_inlined_ones)
 	      "\teach(v, f);\n}\n");
 	id = identify(out);
 	cr_assert_eq(symbols_resolve(symbols, &id, 0, offset_of(out, address_of(out, "inside")),
-				     &frames), 3);
+				     &frames),
+		     3);
 	/* without a linkage name of its own it has its plain one */
 	cr_expect(!strncmp(frames[0].symbol, "leaf", 4), "%s", frames[0].symbol);
 	cr_expect_eq(frames[0].line, 5);
@@ -546,14 +561,17 @@ Test(debug_files, rust_functions_and_what_is_inlined_in_them)
 	      "        leaf(n + 1)\n"
 	      "    }\n"
 	      "}\n"
-	      "fn main() { std::process::exit(heap::grow(std::env::args().count()) as i32) }\n", f);
+	      "fn main() { std::process::exit(heap::grow(std::env::args().count()) as i32) }\n",
+	      f);
 	fclose(f);
 	for (size_t i = 0; i < 2; i++) {
 		run("rustc -g -O %s --crate-name app -o out in.rs 2>/dev/null", schemes[i]);
 		id = identify(out);
 		forget();
-		cr_assert_eq(symbols_resolve(symbols, &id, 0, offset_of(out, address_of(out, "inside_rust")),
-					     &frames), 2);
+		cr_assert_eq(symbols_resolve(symbols, &id, 0,
+					     offset_of(out, address_of(out, "inside_rust")),
+					     &frames),
+			     2);
 		cr_expect_str_eq(frames[0].symbol, "app::heap::leaf");
 		cr_expect_eq(frames[0].line, 4);
 		cr_expect(frames[0].inlined);

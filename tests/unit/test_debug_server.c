@@ -53,7 +53,8 @@ static void need_library(void)
 /* Listens on a port of its own, which DEBUGINFOD_URLS then names. */
 static void open_port(void)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof(address);
 	char url[64];
 
@@ -80,14 +81,17 @@ static void answer(int fd, const char *wanted, const char *path)
 	if (write(hits[1], f ? "y" : "n", 1) != 1)
 		_exit(1);
 	if (!f) {
-		len = snprintf(head, sizeof(head), "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n"
-						   "Connection: close\r\n\r\n");
+		len = snprintf(head, sizeof(head),
+			       "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n"
+			       "Connection: close\r\n\r\n");
 		(void)!write(fd, head, len);
 		return;
 	}
 	fseek(f, 0, SEEK_END);
-	len = snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\nContent-Length: %ld\r\n"
-					   "Connection: close\r\n\r\n", ftell(f));
+	len = snprintf(head, sizeof(head),
+		       "HTTP/1.1 200 OK\r\nContent-Length: %ld\r\n"
+		       "Connection: close\r\n\r\n",
+		       ftell(f));
 	rewind(f);
 	(void)!write(fd, head, len);
 	while ((got = fread(request, 1, sizeof(request), f)))

@@ -329,7 +329,8 @@ Test(options, help_fits_a_screen_and_names_every_option)
 		"-p, --pid PID", "-a, --all", "--comm NAME", "--cgroup PATH", "--interval SECS",
 		"--duration SECS", "--min-age SECS", "--min-size BYTES", "--top N", "--json FILE",
 		"--limit-mb N", "--on-limit report|stop|kill", "--fail-on limit,leak[=BYTES]",
-		"--lane uprobe", "--stacks auto|dwarf|fp|none", "--cache-dir DIR", "--stack-depth N", "--follow news|exact|none",
+		"--lane uprobe", "--stacks auto|dwarf|fp|none", "--cache-dir DIR", "--stack-depth N",
+		"--debuginfod", "--follow news|exact|none",
 		"--max-memory-mb N", "--user NAME", "--ready-fd N", "-v, --verbose", "-q, --quiet",
 		"--version", "-h, --help",
 	};

@@ -29,8 +29,8 @@ static void expect(const struct perf_map *map, uint64_t address, const char *nam
 	const char *got = perf_map_find(map, address);
 
 	if (name)
-		cr_expect(got && !strcmp(got, name), "%lx is %s, not %s", (unsigned long)address, got,
-			  name);
+		cr_expect(got && !strcmp(got, name), "%lx is %s, not %s", (unsigned long)address,
+			  got, name);
 	else
 		cr_expect_null(got, "%lx is %s", (unsigned long)address, got);
 }
@@ -40,7 +40,8 @@ Test(perf_map, a_line_is_start_size_and_a_name_with_anything_in_it)
 	struct perf_map_stats stats;
 	struct perf_map *map = parse("7f3a1c0400c0 120 LazyCompile:~load /srv/app.js:1\n"
 				     "0x7f3a1c0401e0 0x10 Builtin: Mem Move\r\n"
-				     "7F3A1C0401F0 1 x\n", &stats);
+				     "7F3A1C0401F0 1 x\n",
+				     &stats);
 
 	cr_expect_eq(stats.entries, 3);
 	cr_expect_eq(stats.malformed, 0);
@@ -59,7 +60,8 @@ Test(perf_map, where_entries_overlap_the_later_one_holds)
 				     "1040 20 second\n"
 				     "1050 100 third\n"
 				     "10f0 8 fourth\n"
-				     "1000 8 fifth\n", NULL);
+				     "1000 8 fifth\n",
+				     NULL);
 
 	expect(map, 0x1000, "fifth");
 	expect(map, 0x1008, "first");
@@ -90,7 +92,8 @@ Test(perf_map, lines_that_are_none_are_counted_and_passed_over)
 				     "ffffffffffffff00 101 wraps\n"
 				     "1000 1g 0\n"
 				     "2000 10 good\n"
-				     "2000 10 torn", &stats);
+				     "2000 10 torn",
+				     &stats);
 
 	cr_expect_eq(stats.entries, 1);
 	cr_expect_eq(stats.malformed, 12);
@@ -107,8 +110,8 @@ Test(perf_map, equals_the_plain_reading_at_every_address)
 
 	for (int i = 0; i < 1000; i++) {
 		random = random * 1664525 + 1013904223;
-		len += snprintf(text + len, sizeof(text) - len, "%x %x f%d\n", 0x1000 + (random >> 20),
-				(random >> 8) % 200, i);
+		len += snprintf(text + len, sizeof(text) - len, "%x %x f%d\n",
+				0x1000 + (random >> 20), (random >> 8) % 200, i);
 	}
 	struct perf_map *map = parse(text, NULL);
 
@@ -140,7 +143,7 @@ Test(perf_map, what_is_kept_is_what_was_asked_for)
 	perf_map_free(map);
 }
 
-/* ---- files ------------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 static int temporary(void)
 {
@@ -160,7 +163,8 @@ Test(perf_map, a_file_is_read_in_pieces)
 	FILE *f = fdopen(dup(fd), "w");
 
 	for (int i = 0; i < 100000; i++)
-		fprintf(f, "%x 10 function number %d%.*s\n", i * 16, i, i % 50, "                         "
+		fprintf(f, "%x 10 function number %d%.*s\n", i * 16, i, i % 50,
+			"                         "
 			"                         ");
 	fputs("5000000 10 ", f);
 	for (int i = 0; i < 100000; i++)
@@ -253,7 +257,7 @@ Test(perf_map, the_corpus_of_the_fuzzer_is_survived)
 	cr_expect_gt(cnt, 3);
 }
 
-/* ---- whose it is ---------------------------------------------------------------------------------------- */
+/* ---- whose it is ----------------------------------------------------------------------------- */
 
 static char dir[64];
 static int dir_fd;
