@@ -124,6 +124,8 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 		a->flags |= MT_ACCT_UNFOLLOWED;
 	if ((control.stop_at_exec && !known) || left_the_tree(task))
 		item.stopped = !bpf_send_signal(SIGNAL_STOP);
+	if (item.stopped)
+		a->flags |= MT_ACCT_HELD;
 	item.acct = fresh.acct;
 	item.acct_id = a->id;
 	item.scope = fresh.scope;

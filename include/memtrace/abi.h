@@ -185,6 +185,7 @@ enum mt_acct_flag {
 	MT_ACCT_FROM_START = 1 << 1, /* seen from its first instruction: nothing earlier is unknown */
 	MT_ACCT_UNFOLLOWED = 1 << 2, /* probes are not in place yet, though it began */
 	MT_ACCT_LATE = 1 << 3,	     /* taken in a while after it began (followed_ns) */
+	MT_ACCT_HELD = 1 << 4,	     /* stopped at exec: what is probed now is not late */
 };
 
 enum mt_threaded {

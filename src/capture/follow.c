@@ -94,7 +94,7 @@ static void look_at_map(struct memtrace *s, const struct record *record)
 	if (targets_attach_map(s, tgid, &map) <= 0)
 		return;
 	a = &s->tables.accts[member.acct];
-	if (a->state != MT_ACCT_LIVE || a->tgid != tgid)
+	if (a->state != MT_ACCT_LIVE || a->tgid != tgid || a->flags & MT_ACCT_HELD)
 		return;
 	mark_late(a);
 	__atomic_add_fetch(&s->tables.control->notices[MT_NOTICE_ALLOCATOR_LATE], 1,
@@ -173,6 +173,7 @@ static void remember_exe(struct memtrace *s, const struct mt_news *news)
 static void on_exec(struct memtrace *s, const struct mt_news *news)
 {
 	uint32_t known = MT_FILE_PROBED;
+	struct mt_acct *a;
 	bool any;
 	int err;
 
@@ -184,6 +185,9 @@ static void on_exec(struct memtrace *s, const struct mt_news *news)
 		targets_attach_process(s, news->tgid, &any); /* a static program by what is mapped */
 		bpf_map_update_elem(bpf_map__fd(s->programs.skel->maps.known_files), &news->file,
 				    &known, BPF_ANY);
+		a = news_acct(s, news);
+		if (a)
+			__atomic_and_fetch(&a->flags, ~MT_ACCT_HELD, __ATOMIC_ACQ_REL);
 		kill(news->tgid, SIGCONT);
 	}
 	if (err >= 0 && s->by_pid)
