@@ -240,10 +240,13 @@ static void put_consequence(const struct report *report, const struct memtrace_s
 	unsigned int cnt = tree_put_stopped(snapshot, crossing, &pids);
 	int crosser = atoi(strbuf_text(&pids));
 
+	/* It was stopped on the kernel's page for return probes, three instructions before its own code;
+	 * debuggers cannot see a stack from there. */
 	if (cnt && on_limit == CLI_LIMIT_STOP)
 		strbuf_printf(text,
 			      "memtrace: stopped by --on-limit stop: pid %s "
-			      "(continue: kill -CONT %s; debug: gdb -p %d)\n",
+			      "(continue: kill -CONT %s; debug: gdb -p %d "
+			      "-ex 'handle SIGSTOP nopass nostop' -ex 'stepi 3')\n",
 			      strbuf_text(&pids), strbuf_text(&pids), crosser);
 	else if (cnt && on_limit == CLI_LIMIT_KILL)
 		strbuf_printf(text, "memtrace: killed by --on-limit kill: pid %d%s\n", crosser,
