@@ -3,12 +3,13 @@
 
 #include <libiberty/demangle.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Names come from traced programs, and a mangled name can stand for one exponentially longer. */
 #define MANGLED_MAX 4096
 
-char *demangle(const char *name)
+static char *demangle_plain(const char *name)
 {
 	char *plain = NULL;
 
@@ -22,4 +23,22 @@ char *demangle(const char *name)
 	if (!plain && name[1] == 'D')
 		plain = dlang_demangle(name, 0);
 	return plain;
+}
+
+/* foo@@VERSION, as tables of symbols other than the dynamic one have it. */
+static char *without_version(const char *name)
+{
+	const char *at = strstr(name, "@@");
+
+	return at && at > name ? strndup(name, at - name) : NULL;
+}
+
+char *demangle(const char *name)
+{
+	char *plain = without_version(name), *demangled = demangle_plain(plain ? plain : name);
+
+	if (!demangled)
+		return plain;
+	free(plain);
+	return demangled;
 }

@@ -4,8 +4,8 @@
 #define CAPTURE_DEMANGLE_H
 
 /*
- * _ZN3foo3barEi is foo::bar(int); Rust's hash is left out. NULL for a name that is not mangled, or
- * not well, or when memory ran out; the caller frees the result.
+ * _ZN3foo3barEi is foo::bar(int); Rust's hash is left out, and so is the version in foo@@VERSION. NULL for a
+ * name that is as it should be, or is not well mangled, or when memory ran out; the caller frees the result.
  */
 char *demangle(const char *name);
 

@@ -35,6 +35,13 @@ Test(demangle, rust_without_its_hash)
 	expect("_RNvNtCs1234_7mycrate4heap4grow", "mycrate::heap::grow");
 }
 
+Test(demangle, versions_of_symbols_are_no_part_of_the_name)
+{
+	expect("malloc@@GLIBC_2.2.5", "malloc");
+	expect("_ZNSs4swapERSs@@GLIBCXX_3.4", "std::string::swap(std::string&)");
+	expect("@@", NULL);
+}
+
 Test(demangle, d)
 {
 	expect("_D4core6memory2GC6mallocFmkxC8TypeInfoZPv",
