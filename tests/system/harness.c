@@ -39,6 +39,7 @@ void stage_set_up(void)
 		fatal("no directory: %s", strerror(errno));
 	/* programs that run as somebody else write their truth here */
 	chmod(stage.dir, 0777);
+	setenv("XDG_CACHE_HOME", stage.dir, 1); /* unwind tables go with the stage */
 	signal(SIGPIPE, SIG_IGN);
 	if (geteuid())
 		skip("needs root");
