@@ -12,7 +12,7 @@
 #ifndef MEMTRACE_BPF_INHERIT_H
 #define MEMTRACE_BPF_INHERIT_H
 
-#define ANCESTORS_MAX 8
+#define ANCESTORS_MAX 16
 
 /* The parent frees a block that a child may still hold: leave a ghost. */
 static __always_inline void ghost_leave(const struct mt_acct *a, u64 key,
@@ -26,7 +26,7 @@ static __always_inline void ghost_leave(const struct mt_acct *a, u64 key,
 	err = bpf_map_update_elem(&ghosts, &key, &ghost, BPF_NOEXIST);
 	if (!err)
 		__sync_fetch_and_add(&control.ghosts, 1);
-	else if (err != -17 /* EEXIST: the older ghost is the one alive at the first fork */)
+	else /* no room, or an older ghost of the address is there, for an older child */
 		count_notice(MT_NOTICE_GHOSTS_FULL);
 }
 

@@ -149,6 +149,10 @@ int BPF_PROG(on_exit, struct task_struct *task)
 		task_abandon(t);
 	if (control.task_spilled)
 		bpf_map_delete_elem(&task_spill, &tid);
+	/* the tracer itself ends, perhaps killed: from here on nobody would let go who is stopped; this
+	 * comes before its files are closed, so before the gate opens */
+	if (tgid == control.self_tgid && BPF_CORE_READ(task, signal, live.counter) <= 0)
+		__sync_fetch_and_or(&control.epoch, MT_EPOCH_CLOSED);
 	m = bpf_map_lookup_elem(&members, &tgid);
 	if (!m || BPF_CORE_READ(task, signal, live.counter) > 0)
 		return 0;

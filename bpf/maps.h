@@ -39,6 +39,8 @@ struct mt_task {
 	__u32 call; /* enum mt_call in progress; 0: none */
 	__u32 far;  /* the last stack was too long for one near copy */
 	__u64 acct_id;	 /* of acct: its slot may have another by the time the thread is gone */
+	__u32 nested; /* calls taken as inside the one in progress, unproved */
+	__u32 pad;
 	__u64 freed_ptr; /* the last free_sized, as long as nothing came after it */
 	__u64 freed_sp;
 	__u64 sp; /* stack pointer at entry of the outermost call */

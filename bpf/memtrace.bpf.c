@@ -92,13 +92,13 @@ static __always_inline void on_realloc_entry(struct mt_task *t, u64 addr)
 
 /* The current thread's state when it enters a call that counts, else NULL: not traced, or inside
  * another call of the family. */
-static __always_inline struct mt_task *call_enter(u64 sp)
+static __always_inline struct mt_task *call_enter(struct pt_regs *ctx)
 {
 	struct mt_task *t = member_task();
 
 	if (!t || !t->call)
 		return t;
-	if (task_is_nested(t, sp))
+	if (task_is_nested(ctx, t))
 		return NULL;
 	task_forget_stale(t, t->acct);
 	return t;
@@ -107,6 +107,7 @@ static __always_inline struct mt_task *call_enter(u64 sp)
 static __always_inline void call_begin(struct mt_task *t, u32 call, u64 sp, u64 size)
 {
 	t->freed_ptr = 0;
+	t->nested = 0;
 	t->sp = sp;
 	t->call = call;
 	t->size = size;
@@ -117,7 +118,7 @@ SEC("uprobe")
 int on_malloc(struct pt_regs *ctx)
 {
 	u64 sp = PT_REGS_SP(ctx);
-	struct mt_task *t = call_enter(sp);
+	struct mt_task *t = call_enter(ctx);
 
 	if (t)
 		call_begin(t, MT_CALL_MALLOC, sp, PT_REGS_PARM1(ctx));
@@ -127,11 +128,20 @@ int on_malloc(struct pt_regs *ctx)
 SEC("uprobe")
 int on_free(struct pt_regs *ctx)
 {
-	struct mt_task *t = call_enter(PT_REGS_SP(ctx));
+	struct mt_task *t = call_enter(ctx);
 
 	if (t)
 		on_free_entry(ctx, t, MT_CALL_FREE);
 	return 0;
+}
+
+/* What calloc and its like ask for; a product that overflows is more than anyone has. */
+static __always_inline u64 product(u64 a, u64 b)
+{
+	u64 small = a < b ? a : b, large = a < b ? b : a;
+	u64 high = (large >> 32) * small, low = (u32)large * small, sum = (high << 32) + low;
+
+	return small >> 32 || high >> 32 || sum < low ? ~0ULL : sum;
 }
 
 /* Entry of the others. */
@@ -140,7 +150,7 @@ int on_enter(struct pt_regs *ctx)
 {
 	u32 call = bpf_get_attach_cookie(ctx);
 	u64 sp = PT_REGS_SP(ctx);
-	struct mt_task *t = call_enter(sp);
+	struct mt_task *t = call_enter(ctx);
 
 	if (!t)
 		return 0;
@@ -149,14 +159,14 @@ int on_enter(struct pt_regs *ctx)
 		on_free_entry(ctx, t, call);
 		break;
 	case MT_CALL_CALLOC:
-		call_begin(t, call, sp, PT_REGS_PARM1(ctx) * PT_REGS_PARM2(ctx));
+		call_begin(t, call, sp, product(PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx)));
 		break;
 	case MT_CALL_REALLOC:
 		call_begin(t, call, sp, PT_REGS_PARM2(ctx));
 		on_realloc_entry(t, PT_REGS_PARM1(ctx));
 		break;
 	case MT_CALL_REALLOCARRAY:
-		call_begin(t, call, sp, PT_REGS_PARM2(ctx) * PT_REGS_PARM3(ctx));
+		call_begin(t, call, sp, product(PT_REGS_PARM2(ctx), PT_REGS_PARM3(ctx)));
 		on_realloc_entry(t, PT_REGS_PARM1(ctx));
 		break;
 	case MT_CALL_ALIGNED:

@@ -65,14 +65,38 @@ static __always_inline bool returns_to_trampoline(u64 sp)
 	return trampoline && ret == trampoline;
 }
 
+#define NEST_MAX 64 /* calls inside one call, where the stack cannot be followed */
+
+enum { REACHES_NOT, REACHES, REACHES_UNKNOWN };
+
+/* Does the stack, from a call's entry outwards, come to the frame whose return address is at t->sp? In
+ * unwind.h. */
+GLOBAL int stack_reaches(struct mt_task *t, u64 pc, u64 sp, u64 fp);
+
 /* Is the call that is entered now inside the one in progress? On x86 the outer call's return
- * address was replaced by the trampoline; when it is no longer there, the call is gone. */
-static __always_inline bool task_is_nested(const struct mt_task *t, u64 sp)
+ * address was replaced by the trampoline; when it is no longer there, the call is gone. It can also be
+ * gone and its word never be written to again, so the stack itself is asked. */
+static __always_inline bool task_is_nested(struct pt_regs *ctx, struct mt_task *t)
 {
+	u64 sp = PT_REGS_SP(ctx);
+
 	if (sp > t->sp)
 		return false;
 #if defined(__TARGET_ARCH_x86)
-	return returns_to_trampoline(t->sp);
+	if (!returns_to_trampoline(t->sp))
+		return false;
+	if (sp == t->sp)
+		return true;
+	switch (stack_reaches(t, PT_REGS_IP(ctx), sp, PT_REGS_FP(ctx))) {
+	case REACHES:
+		return true;
+	case REACHES_NOT:
+		return false;
+	}
+	if (t->nested++ < NEST_MAX)
+		return true;
+	__sync_fetch_and_add(&control.losses[MT_LOSS_NEST_OVERFLOW], NEST_MAX);
+	return false;
 #else
 	return sp < t->sp;
 #endif

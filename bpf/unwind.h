@@ -83,6 +83,32 @@ static __always_inline u32 end_of_step(int step, u32 rule)
 	return MT_END_BROKEN;
 }
 
+#define NEST_FRAMES 16 /* between an allocation function and one that it calls */
+
+GLOBAL int stack_reaches(struct mt_task *t, u64 pc, u64 sp, u64 fp)
+{
+	struct mt_acct *a;
+	u32 rule;
+
+	if (!t || control.stacks != MT_STACKS_DWARF)
+		return REACHES_UNKNOWN;
+	a = acct_at(t->acct);
+	t->space = a ? a->space : 0;
+	t->frame.pc = pc;
+	t->frame.sp = sp;
+	t->frame.fp = fp;
+	t->frame.exact = 1;
+	t->window_have = 0;
+	for (int n = 0; n < NEST_FRAMES; n++) {
+		rule = rule_at(t, mt_frame_lookup_pc(&t->frame));
+		if (mt_unwind_step(t, rule, &t->frame) != MT_STEP_CALLER)
+			break;
+		if (t->frame.sp - 8 >= t->sp)
+			return t->frame.sp - 8 == t->sp ? REACHES : REACHES_NOT;
+	}
+	return REACHES_UNKNOWN;
+}
+
 /* Unwinds from a call that just returned: pc is in its caller, after the call. As stack_walk(). */
 GLOBAL int stack_unwind(struct mt_task *t, u64 pc, u64 sp, u64 fp)
 {

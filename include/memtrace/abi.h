@@ -74,6 +74,7 @@
 	X(PEAK_RACE, peak_race, "a new peak could not be stored")                                  \
 	X(PROBE_MISSED, probe_missed, "the kernel skipped a probe (recursion guard)")              \
 	X(LATE_SITE, site_gone, "a block's site was gone when it was freed")                       \
+	X(NEST_OVERFLOW, nest_overflow, "calls taken as nested in one that was gone, where its stack could not be followed") \
 	X(NOT_PROBED, allocators_not_probed, "files with an allocator that could not be probed")
 
 /* notices: recovered, or news that changes no figure */
@@ -81,11 +82,13 @@
 	X(STALE_ENTRY, stale_entries, "calls into the allocator that never returned (longjmp, exit)") \
 	X(NEWS_DROPPED, news_dropped, "notifications dropped; the tables still hold the facts")    \
 	X(SPILLED, spilled_blocks, "blocks kept in the spill hash while the table grew")           \
-	X(GHOSTS_FULL, inherited_guesses, "frees taken as inherited without proof")                \
+	X(GHOSTS_FULL, inherited_guesses, "blocks a parent freed that a child may still free: that free is then unknown")          \
 	X(SHARER_LATE, sharers_followed_late,                                                      \
 	  "vfork or CLONE_VM children of attached processes that ran before they had probes")      \
 	X(ALLOCATOR_LATE, allocators_found_late,                                                   \
 	  "allocators probed only after a process had mapped them; it is marked as followed late") \
+	X(UNSEEN, programs_not_waited_for,                                                         \
+	  "programs or libraries let through unseen, because memtrace itself was held up")         \
 	X(COLD_DROPPED, stacks_cut_short, "stacks not unwound to the end: no unwind table yet, queue full")  \
 	X(MMAP_LOST, map_records_lost, "module map records the kernel dropped")
 

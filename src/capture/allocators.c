@@ -100,12 +100,15 @@ static void look(const struct allocators *a, int fd, const char *name, struct al
 const struct allocator_file *allocators_file(struct allocators *a, int fd, const char *name)
 {
 	struct allocator_file **grown, *file;
+	int64_t changed_ns;
 	struct stat st;
 
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
 		return NULL;
-	for (size_t i = 0; i < a->cnt; i++)
-		if (a->files[i]->ino == st.st_ino && a->files[i]->dev == st.st_dev)
+	changed_ns = st.st_ctim.tv_sec * 1000000000LL + st.st_ctim.tv_nsec;
+	for (size_t i = a->cnt; i-- > 0;)
+		if (a->files[i]->ino == st.st_ino && a->files[i]->dev == st.st_dev &&
+		    a->files[i]->changed_ns == changed_ns && a->files[i]->size == st.st_size)
 			return a->files[i];
 	grown = realloc(a->files, (a->cnt + 1) * sizeof(*grown));
 	if (!grown)
@@ -116,6 +119,8 @@ const struct allocator_file *allocators_file(struct allocators *a, int fd, const
 		return NULL;
 	file->dev = st.st_dev;
 	file->ino = st.st_ino;
+	file->changed_ns = changed_ns;
+	file->size = st.st_size;
 	look(a, fd, name, file);
 	grown[a->cnt++] = file;
 	return file;

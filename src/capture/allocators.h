@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * allocators.h - what is known of each executable file: does it hold an allocator, and where do
- * probes go. Each file (by device and inode) is looked at once.
+ * probes go. Each file (by device, inode, change time and size)
+ * is looked at once.
  */
 #ifndef CAPTURE_ALLOCATORS_H
 #define CAPTURE_ALLOCATORS_H
@@ -16,6 +17,7 @@ struct allocators;
 
 struct allocator_file {
 	uint64_t dev, ino;
+	int64_t changed_ns, size; /* another file may get the inode, or it may be written to */
 	struct probe_site *sites; /* none: no allocator in it */
 	size_t site_cnt;
 	bool is_static; /* no program interpreter */

@@ -17,7 +17,10 @@
 #include <sys/fanotify.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
+
+#include "capture/process.h"
 
 /* Linux 5.19; not in older headers. An ignored inode need not stay in memory for that. */
 #define MARK_EVICTABLE 0x200
@@ -28,18 +31,23 @@ struct waiting {
 	int fd;
 	pid_t pid;
 	bool exec;
+	uint64_t since_ms;
 	struct waiting *next;
 };
+
+/* A session that has not come for so long may itself wait for someone held here: a file system served
+ * by a program of the tree. */
+#define PATIENCE_MS 1000
 
 struct gate {
 	int fd;	     /* fanotify */
 	int wake_fd; /* eventfd: the list is not empty */
 	int stop_fd; /* eventfd: the thread shall end */
-	pid_t self;
 	pthread_t thread;
 	bool has_thread;
 	pthread_mutex_t lock; /* of the list */
 	struct waiting *first, **last;
+	uint64_t unseen; /* let through because nobody came */
 };
 
 /* ---- the mounts ---------------------------------------------------------------------------------- */
@@ -136,6 +144,23 @@ static void let_through(const struct gate *gate, int fd)
 	close(fd);
 }
 
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000ULL + now.tv_nsec / 1000000;
+}
+
+/* Events tell threads; ours are never held. */
+static bool is_own(pid_t tid)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d", tid);
+	return !access(path, F_OK);
+}
+
 enum look { LOOK_AGAIN, LOOK_DATA, LOOK_CODE };
 
 /* LOOK_AGAIN: nothing in it yet; what it will be is not known. */
@@ -163,6 +188,7 @@ static int keep_waiting(struct gate *gate, const struct fanotify_event_metadata 
 		.fd = event->fd,
 		.pid = event->pid,
 		.exec = event->mask & FAN_OPEN_EXEC_PERM,
+		.since_ms = now_ms(),
 	};
 	pthread_mutex_lock(&gate->lock);
 	*gate->last = w;
@@ -177,16 +203,48 @@ static void answer_one(struct gate *gate, const struct fanotify_event_metadata *
 
 	if (event->fd < 0)
 		return;
-	if (event->pid == gate->self) {
+	if (is_own(event->pid)) {
 		let_through(gate, event->fd);
 		return;
 	}
 	look = look_at(event->fd);
-	if (look == LOOK_CODE && !keep_waiting(gate, event))
+	/* a program or library that is only read must not be probed: who maps it would read the
+	 * breakpoints. It is asked for again each time, until someone wants to run it */
+	if (look == LOOK_CODE &&
+	    (event->mask & FAN_OPEN_EXEC_PERM || process_is_in_linker(event->pid)) &&
+	    !keep_waiting(gate, event))
 		return;
 	if (look == LOOK_DATA)
 		ignore(gate, event->fd);
 	let_through(gate, event->fd);
+}
+
+static struct waiting *next_waiting(struct gate *gate, uint64_t since_ms)
+{
+	struct waiting *w;
+
+	pthread_mutex_lock(&gate->lock);
+	w = gate->first;
+	if (w && w->since_ms > since_ms)
+		w = NULL;
+	if (w) {
+		gate->first = w->next;
+		if (!gate->first)
+			gate->last = &gate->first;
+	}
+	pthread_mutex_unlock(&gate->lock);
+	return w;
+}
+
+static void give_up_on_session(struct gate *gate)
+{
+	struct waiting *w;
+
+	while ((w = next_waiting(gate, now_ms() - PATIENCE_MS))) {
+		__atomic_add_fetch(&gate->unseen, 1, __ATOMIC_RELAXED);
+		let_through(gate, w->fd);
+		free(w);
+	}
 }
 
 /* Opens nothing itself, and waits for nobody but the kernel. */
@@ -202,10 +260,11 @@ static void *gate_thread(void *arg)
 	ssize_t len;
 
 	for (;;) {
-		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+		if (poll(fds, 2, gate->first ? PATIENCE_MS / 4 : -1) < 0 && errno != EINTR)
 			break;
 		if (fds[1].revents)
 			break;
+		give_up_on_session(gate);
 		len = read(gate->fd, buf, sizeof(buf));
 		event = (const void *)buf;
 		for (; len > 0 && FAN_EVENT_OK(event, len); event = FAN_EVENT_NEXT(event, len))
@@ -236,13 +295,12 @@ int gate_open(int ns_fd, struct gate **out)
 
 	if (!gate)
 		return -ENOMEM;
-	gate->self = getpid();
 	gate->last = &gate->first;
 	pthread_mutex_init(&gate->lock, NULL);
 	gate->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	gate->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	gate->fd = fanotify_init(FAN_CLASS_CONTENT | FAN_CLOEXEC | FAN_NONBLOCK | FAN_UNLIMITED_QUEUE |
-					 FAN_UNLIMITED_MARKS,
+					 FAN_UNLIMITED_MARKS | FAN_REPORT_TID,
 				 O_RDONLY | O_LARGEFILE | O_CLOEXEC | O_NONBLOCK);
 	err = gate->fd < 0 || gate->wake_fd < 0 || gate->stop_fd < 0 ? -errno : start_thread(gate);
 	if (!err)
@@ -258,21 +316,6 @@ int gate_open(int ns_fd, struct gate **out)
 int gate_fd(const struct gate *gate)
 {
 	return gate->wake_fd;
-}
-
-static struct waiting *next_waiting(struct gate *gate)
-{
-	struct waiting *w;
-
-	pthread_mutex_lock(&gate->lock);
-	w = gate->first;
-	if (w) {
-		gate->first = w->next;
-		if (!gate->first)
-			gate->last = &gate->first;
-	}
-	pthread_mutex_unlock(&gate->lock);
-	return w;
 }
 
 static void visit(const struct waiting *w, gate_fn see, void *ctx)
@@ -295,13 +338,18 @@ void gate_serve(struct gate *gate, gate_fn see, void *ctx)
 
 	if (read(gate->wake_fd, &cnt, sizeof(cnt)) < 0)
 		errno = 0; /* nobody: the list says so too */
-	while ((w = next_waiting(gate))) {
+	while ((w = next_waiting(gate, UINT64_MAX))) {
 		if (see)
 			visit(w, see, ctx);
 		ignore(gate, w->fd);
 		let_through(gate, w->fd);
 		free(w);
 	}
+}
+
+uint64_t gate_unseen(const struct gate *gate)
+{
+	return __atomic_load_n(&gate->unseen, __ATOMIC_RELAXED);
 }
 
 void gate_close(struct gate *gate)

@@ -8,9 +8,13 @@
  * stopped process, and nothing of the file is mapped yet. A thread answers at once for whatever is
  * neither program nor library, and the kernel does not ask for that file again until it changes:
  *
- *	data file            first open  -> the thread: let through, not asked again
- *	program or library   first open  -> the session: look, probe; then the same
- *	any of them          later opens -> nobody is asked
+ *	data file             first open  -> the thread: let through, not asked again
+ *	program or library    to be run   -> the session: look, probe; then the same
+ *	                      to be read  -> the thread: let through, never probed for that
+ *
+ * To be run is what execve opens, and what the dynamic linker opens (seen by where the system call was
+ * made). Nobody is held longer than a second by a session that does not come: it may itself wait for a
+ * file that a program of the tree serves.
  *
  * Closing the gate, or the end of this process, lets everyone through.
  */
@@ -18,13 +22,14 @@
 #define CAPTURE_GATE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct gate;
 
 /* Someone who waits. path is for people and may be of another root. */
 struct gate_visit {
-	pid_t pid;
+	pid_t pid; /* the thread */
 	int fd;	   /* the file, for reading; closed after the visit */
 	bool exec; /* opened to be executed */
 	const char *path;
@@ -40,6 +45,9 @@ int gate_fd(const struct gate *gate);
  * meanwhile is never held. */
 typedef void (*gate_fn)(void *ctx, const struct gate_visit *visit);
 void gate_serve(struct gate *gate, gate_fn see, void *ctx);
+
+/* How many were let through because the session did not come. */
+uint64_t gate_unseen(const struct gate *gate);
 
 /* Takes NULL. */
 void gate_close(struct gate *gate);

@@ -112,6 +112,68 @@ static ssize_t read_link(pid_t pid, const char *name, char *path, size_t size)
 	return len;
 }
 
+#define AUX_BASE 7  /* AT_BASE: where the program interpreter is; 0 when it is the program itself */
+#define AUX_ENTRY 9 /* AT_ENTRY: in the program */
+
+static uint64_t interpreter_base(pid_t tid)
+{
+	FILE *f = open_proc(tid, "auxv");
+	uint64_t pair[2], base = 0, entry = 0;
+
+	while (f && fread(pair, sizeof(pair), 1, f) == 1 && pair[0]) {
+		if (pair[0] == AUX_BASE)
+			base = pair[1];
+		else if (pair[0] == AUX_ENTRY)
+			entry = pair[1];
+	}
+	if (f)
+		fclose(f);
+	return base ? base : entry;
+}
+
+/* Where a blocked system call was made from; 0 when unknown. The line ends in sp and pc. */
+static uint64_t system_call_pc(pid_t tid)
+{
+	FILE *f = open_proc(tid, "syscall");
+	uint64_t pc = 0;
+	char line[256];
+
+	if (f && fgets(line, sizeof(line), f) && strrchr(line, ' '))
+		pc = strtoull(strrchr(line, ' '), NULL, 16);
+	if (f)
+		fclose(f);
+	return pc;
+}
+
+struct linker_walk {
+	uint64_t base, pc;
+	uint64_t base_ino, pc_ino;
+	bool is_glibc;
+};
+
+static void see_linker_map(void *ctx, const struct process_map *map)
+{
+	struct linker_walk *walk = ctx;
+	const char *name = strrchr(map->path, '/');
+
+	if (map->start <= walk->base && walk->base < map->end) {
+		walk->base_ino = map->ino;
+		walk->is_glibc = name && !strncmp(name, "/ld-", 4) && strncmp(name, "/ld-musl", 8);
+	}
+	if (map->executable && map->start <= walk->pc && walk->pc < map->end)
+		walk->pc_ino = map->ino;
+}
+
+bool process_is_in_linker(pid_t tid)
+{
+	struct linker_walk walk = { .pc = system_call_pc(tid) };
+
+	walk.base = walk.pc ? interpreter_base(tid) : 0;
+	if (!walk.base || process_each_map(tid, see_linker_map, &walk))
+		return false;
+	return walk.is_glibc && walk.base_ino && walk.base_ino == walk.pc_ino;
+}
+
 void process_path_inside(pid_t pid, char *path)
 {
 	char root[PATH_MAX];

@@ -31,6 +31,10 @@ int process_open_path(pid_t pid, const char *path);
  * that was there once. */
 int process_open_mapped(pid_t pid, uint64_t address);
 
+/* Is the thread, which is inside a system call, there for the dynamic linker (glibc's)? What that opens is
+ * mapped to be run; what others open may be read. */
+bool process_is_in_linker(pid_t tid);
+
 /* Links to files of another root are told from the reader's root. Changes such a path to what the
  * process itself would call it, below its own root. */
 void process_path_inside(pid_t pid, char *path);

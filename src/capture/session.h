@@ -37,6 +37,7 @@ enum session_target {
 /* Probes on one file, bound to the inode (pid 0) or to a process. */
 struct attached {
 	uint64_t dev, ino;
+	int64_t written_ns, size; /* of what was probed: a file that was written to since is another */
 	pid_t pid;
 	struct probe_set *set;
 };

@@ -25,6 +25,28 @@
 #include "capture/spaces.h"
 #include "memtrace.skel.h"
 
+static int64_t written_ns(const struct stat *st)
+{
+	return st->st_mtim.tv_sec * 1000000000LL + st->st_mtim.tv_nsec;
+}
+
+/* Probes of what the file was before it was written to would break what it is now. */
+static void drop_outdated(struct memtrace *s, const struct stat *st)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < s->attached_cnt; i++) {
+		struct attached *a = &s->attached[i];
+
+		if (a->ino == st->st_ino && a->dev == st->st_dev &&
+		    (a->written_ns != written_ns(st) || a->size != st->st_size))
+			probe_set_detach(a->set);
+		else
+			s->attached[kept++] = *a;
+	}
+	s->attached_cnt = kept;
+}
+
 static struct attached *find_attached(struct memtrace *s, const struct stat *st, pid_t pid)
 {
 	for (size_t i = 0; i < s->attached_cnt; i++)
@@ -61,7 +83,10 @@ static int attach_file(struct memtrace *s, int fd, const char *name, pid_t pid)
 	int err;
 
 	targets_know_code(s, fd, name);
-	if (!file || !file->site_cnt || fstat(fd, &st))
+	if (fstat(fd, &st))
+		return 0;
+	drop_outdated(s, &st);
+	if (!file || !file->site_cnt)
 		return 0;
 	if (find_attached(s, &st, pid))
 		return PROBED_BEFORE;
@@ -89,6 +114,8 @@ static int attach_file(struct memtrace *s, int fd, const char *name, pid_t pid)
 	s->attached = grown;
 	entry.dev = st.st_dev;
 	entry.ino = st.st_ino;
+	entry.written_ns = written_ns(&st);
+	entry.size = st.st_size;
 	grown[s->attached_cnt++] = entry;
 	session_log(s, MEMTRACE_LOG_INFO, "%zu functions probed in %s%s", file->site_cnt, name,
 		    pid ? "" : " (by inode)");
@@ -178,6 +205,13 @@ struct exec_walk {
 	bool at_home;	 /* paths mean what they mean to the launched command */
 };
 
+/* Where many programs have their libraries. Elsewhere few do, and the tree may want to replace the file,
+ * which it cannot while a copy lies over it. */
+static bool is_shared_place(const char *path)
+{
+	return !strncmp(path, "/usr/", strlen("/usr/")) || !strncmp(path, "/lib", strlen("/lib"));
+}
+
 static void see_dependency(void *ctx, const char *path)
 {
 	struct exec_walk *walk = ctx;
@@ -195,9 +229,10 @@ static void see_dependency(void *ctx, const char *path)
 	targets_know_code(s, fd, path);
 	if (!file || !file->site_cnt || fstat(fd, &st))
 		goto out;
+	drop_outdated(s, &st);
 	if (find_attached(s, &st, s->by_pid ? walk->pid : 0))
 		goto out;
-	if (walk->at_home && !(walk->running && !strcmp(path, walk->exe))) {
+	if (walk->at_home && is_shared_place(path) && !(walk->running && !strcmp(path, walk->exe))) {
 		err = launch_replace(s->launch, fd, path, &copy);
 		if (!err) {
 			attach_file(s, copy, path, 0);
@@ -418,8 +453,10 @@ static void see_visit(void *ctx, const struct gate_visit *v)
 
 void targets_serve_gate(struct memtrace *s)
 {
-	if (s->gate)
-		gate_serve(s->gate, see_visit, s);
+	if (!s->gate)
+		return;
+	gate_serve(s->gate, see_visit, s);
+	s->tables.control->notices[MT_NOTICE_UNSEEN] = gate_unseen(s->gate);
 }
 
 static int start_command(struct memtrace *s)

@@ -153,6 +153,37 @@ Test(tree, what_another_memtrace_launches_counts_for_both)
 	expect_row(only_row(report_load(inner)), json_array_get(truths, 0), LAUNCHED, NULL);
 }
 
+/* Breakpoints are in whatever maps a probed file: one that is only read must not be probed. */
+Test(tree, a_library_that_is_only_read_reads_as_it_is)
+{
+	run(&(struct start){ .argv = LIST("cp", target_path("own_heap"), stage_path("library")) }, NULL);
+	trace_command(LIST(target_path("read_by_map"), stage_path("library")), stage_path("truth"));
+}
+
+/* The probes of what a file was would break what it is now. */
+Test(tree, a_program_written_over_in_place_runs_and_counts)
+{
+	const char *program = stage_path("program"), *truth = stage_path("truth"), *second;
+	json_t *report, *truths, *row;
+
+	second = target_path("static_musl_mix");
+	if (access(second, X_OK))
+		skip("no musl-gcc to build static_musl_mix with");
+	report = trace_command(LIST("sh", "-c",
+				    text_of("cp %s %s && %s && cp %s %s && %s && exit 0; exit 1",
+					    target_path("static_musl"), program, program, second,
+					    program, program)), truth);
+	truths = truths_load(truth);
+	cr_assert_eq(json_array_size(truths), 2);
+	for (size_t i = 0; i < 2; i++) {
+		long long pid = figure(json_array_get(truths, i), "pid");
+
+		row = row_of_pid(report, pid, row_of_pid(report, pid, 1) ? 1 : 0);
+		cr_assert_not_null(row);
+		expect_row(row, json_array_get(truths, i), LAUNCHED, NULL);
+	}
+}
+
 static void expect_plugin_site(json_t *report, json_t *row, const json_t *truth)
 {
 	json_t *expected = json_array_get(member(truth, "sites"), 0);

@@ -17,6 +17,8 @@ int main(void)
 	t_realloc(NULL, HUGE_SIZE);
 	t_realloc(keep, HUGE_SIZE); /* keeps the block */
 	t_reallocarray(keep, half, 4);
+	t_reallocarray(keep, half / 2 + 1, 4); /* wraps to 0, which is no size of 0 */
+	t_calloc(half / 2 + 1, 4);
 	t_reallocarray(NULL, HUGE_SIZE, 1);
 	t_memalign(64, HUGE_SIZE);
 	t_aligned_alloc(64, HUGE_SIZE);

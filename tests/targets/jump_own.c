@@ -81,6 +81,18 @@ static void jump_out(int depth, int way)
 	t_die("jump_own: the call returned\n");
 }
 
+/* Goes deeper than the call that was left, over an array that nobody writes to: what that call left on
+ * the stack stays there while these calls run below it. */
+T_NOINLINE void call_below_what_was_left(int calls)
+{
+	char untouched[16384];
+
+	__asm__ volatile("" : : "r"(untouched) : "memory");
+	for (int i = 0; i < calls; i++)
+		t_malloc(50 + (size_t)i);
+	__asm__ volatile("" : : "r"(untouched) : "memory");
+}
+
 int main(void)
 {
 	void *block;
@@ -96,6 +108,8 @@ int main(void)
 	/* many that never return, one after another */
 	for (int i = 0; i < 200; i++)
 		jump_out(0, 1);
+	jump_out(4, 1);
+	call_below_what_was_left(100);
 	t_malloc(17);
 	/* a free from where the jump landed, and one from deeper */
 	t_free(block);
