@@ -51,7 +51,7 @@ APT_BUILD := gcc g++ make clang bpftool libbpf-dev libelf-dev libdw-dev libcapst
 	libiberty-dev zlib1g-dev pkg-config
 APT_DEMO := sqlite3 python3
 APT_TEST := libcriterion-dev libjansson-dev valgrind perl git redis-server nginx-light musl-tools \
-	ripgrep gdb libjemalloc2 libtcmalloc-minimal4/libtcmalloc-minimal4t64 libmimalloc2.0/libmimalloc3
+	ripgrep gdb libjemalloc2 xz-utils dwz libtcmalloc-minimal4/libtcmalloc-minimal4t64 libmimalloc2.0/libmimalloc3
 
 .DEFAULT_GOAL := all
 

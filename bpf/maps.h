@@ -14,6 +14,9 @@
  * The value must be in bounds already: mask is all ones. */
 #define BOUND(var, mask) asm volatile("%0 &= %1" : "+r"(var) : "i"(mask))
 
+/* The compiler knows nothing of the value from here on. */
+#define OPAQUE(var) asm volatile("" : "+r"(var))
+
 /* A function verified once, by itself. Weak, so that the compiler does not carry what it knows of the
  * result into callers: the verifier would not know it and refuse their missing checks. */
 #define GLOBAL __attribute__((noinline, weak))

@@ -12,6 +12,7 @@
  *
  *	err = memtrace_open(&options, &session);
  *	err = memtrace_attach(session, pid);
+ *	err = memtrace_start(session);
  *	while (memtrace_poll(session, 1000) > 0)
  *		;
  *	err = memtrace_snapshot_take(session, &snapshot);

@@ -8,7 +8,10 @@
 #ifndef CAPTURE_CAPSTONE_H
 #define CAPTURE_CAPSTONE_H
 
+/* capstone 5 has an enum of this name, linux/bpf.h a struct. */
+#define bpf_insn capstone_bpf_insn
 #include <capstone/capstone.h>
+#undef bpf_insn
 
 struct capstone {
 	void *library;

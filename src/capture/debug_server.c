@@ -232,7 +232,9 @@ static void *serve(void *arg)
 			fd = fetch(d, client, q);
 			pthread_mutex_lock(&d->lock);
 		}
-		if (fd < 0 && fd != -ENOENT && !d->error)
+		if (fd == -ETIME || fd == -ETIMEDOUT) /* newer libraries give up by themselves */
+			d->given_up = true;
+		else if (fd < 0 && fd != -ENOENT && !d->error)
 			d->error = -fd;
 		q->fd = fd < 0 ? -ENOENT : fd;
 		q->state = ANSWERED;

@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -133,6 +134,32 @@ static int check_ready_fd(struct run *run)
 	return 0;
 }
 
+/* A directory that was asked for and cannot be used is an error; the default one is just not used. */
+static int check_cache_dir(struct run *run)
+{
+	const char *dir = run->options->cache_dir, *why_not = NULL;
+	struct message why;
+	struct stat st;
+
+	if (!dir)
+		return 0;
+	if (lstat(dir, &st))
+		why_not = strerror(errno);
+	else if (S_ISLNK(st.st_mode))
+		why_not = "it is a symbolic link";
+	else if (!S_ISDIR(st.st_mode))
+		why_not = "it is not a directory";
+	else if (st.st_uid != geteuid())
+		why_not = "it belongs to somebody else";
+	else if (st.st_mode & 022)
+		why_not = "others can write in it";
+	if (!why_not)
+		return 0;
+	message_set(&why, -EINVAL, "--cache-dir %s: %s (give a directory of your own, mode 700)", dir,
+		    why_not);
+	return failed(run, -EINVAL, &why);
+}
+
 /* Everything up to memtrace_start(). A non-zero return without .failed was a signal. */
 static int set_up(struct run *run)
 {
@@ -143,6 +170,8 @@ static int set_up(struct run *run)
 	int err;
 
 	err = check_ready_fd(run);
+	if (!err)
+		err = check_cache_dir(run);
 	if (err)
 		return err;
 	err = report_init(&run->report, run->options, &why);

@@ -38,7 +38,7 @@ Test(unwind_truth, sqlite3)
 		     "insert into t values(99999, 'q'); select * from v where c = 'X';"
 		     "alter table t add column z; vacuum; pragma integrity_check;"
 		     "select * from t p join t q on p.b = q.b where p.a like '1%' limit 3;"),
-		NULL, 1000);
+		NULL, 500);
 }
 
 #define PYTHON_WORK                                                                   \

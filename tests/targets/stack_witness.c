@@ -306,6 +306,8 @@ WITNESSED(reallocarray, (void *block_, size_t count, size_t size), (block_, coun
 WITNESSED(memalign, (size_t align, size_t size), (align, size), size)
 WITNESSED(aligned_alloc, (size_t align, size_t size), (align, size), size)
 WITNESSED(valloc, (size_t size), (size), size)
+WITNESSED(mallocx, (size_t size, int flags), (size, flags), size) /* jemalloc's own */
+WITNESSED(rallocx, (void *block_, size_t size, int flags), (block_, size, flags), size)
 
 EXPORT int posix_memalign(void **block, size_t align, size_t size)
 {
