@@ -210,6 +210,10 @@ REFUSES(refused, a_directory_that_is_no_cgroup, FAILED, LIST("--cgroup", "/usr")
 REFUSES(refused, a_user_there_is_not, FAILED, LIST("--user", "no-such-user", "--", "true"),
 	"no-such-user")
 REFUSES(refused, a_ready_fd_that_is_not_open, FAILED, LIST("--ready-fd", "77", "--", "true"), "77")
+REFUSES(refused, a_cache_directory_that_is_none, FAILED, LIST("--cache-dir", "/dev/null", "--", "true"),
+	"/dev/null", "not a directory", "mode 700")
+REFUSES(refused, a_cache_directory_that_others_can_write_in, FAILED, LIST("--cache-dir", "/tmp", "--", "true"),
+	"/tmp", "others can write")
 REFUSES(refused, an_output_in_no_directory, FAILED, LIST("--json", "/no/dir/x.json", "--", "true"),
 	"/no/dir/x.json", "No such file or directory")
 REFUSES(refused, an_output_that_is_a_directory, FAILED, LIST("--json", "/tmp", "--", "true"),
