@@ -38,7 +38,13 @@ int ranking_find(const struct memtrace_snapshot *snapshot, struct arena *arena,
 		found.rows[i] = process;
 		found.incomplete_cnt += ranking_incomplete(process);
 		found.attached_cnt += process->since_attach;
-		found.running_cnt += process->ended_by == MEMTRACE_RUNNING;
+		if (process->ended_by == MEMTRACE_RUNNING) {
+			found.running_cnt++;
+			found.running_bytes += process->live_bytes;
+			found.running_blocks += process->live_blocks;
+		} else {
+			found.left_bytes += process->live_bytes;
+		}
 	}
 	if (found.row_cnt)
 		qsort(found.rows, found.row_cnt, sizeof(*found.rows), process_order);

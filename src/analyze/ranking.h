@@ -8,6 +8,7 @@
 #define MEMTRACE_ANALYZE_RANKING_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/arena.h"
 #include "memtrace/memtrace.h"
@@ -18,6 +19,9 @@ struct ranking {
 	size_t incomplete_cnt; /* processes whose first part was missed; see ranking_incomplete() */
 	size_t attached_cnt;   /* processes whose earlier heap is unknown */
 	size_t running_cnt;
+	/* of processes that run; what ended ones left behind is not live any more */
+	uint64_t running_bytes, running_blocks;
+	uint64_t left_bytes; /* by processes that ended, at their ends */
 };
 
 /* Rows live in the arena and point into the snapshot. 0 or -ENOMEM. */

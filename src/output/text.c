@@ -124,8 +124,13 @@ static void put_live(struct report *r)
 	const struct ranking *ranking = &r->analysis->ranking;
 	struct strbuf *line = &r->page.line;
 
-	strbuf_printf(line, "%s in %s", units_bytes_exact(totals->live_bytes).text,
-		      units_counted(totals->live_blocks, "block").text);
+	/* what ended processes left behind is not live beside what runs */
+	if (ranking->running_cnt && ranking->left_bytes)
+		strbuf_printf(line, "%s in %s", units_bytes_exact(ranking->running_bytes).text,
+			      units_counted(ranking->running_blocks, "block").text);
+	else
+		strbuf_printf(line, "%s in %s", units_bytes_exact(totals->live_bytes).text,
+			      units_counted(totals->live_blocks, "block").text);
 	if (since_attach(r)) {
 		strbuf_puts(line, " since attach");
 		if (ranking->row_cnt == 1 && ranking->rows[0]->rss_bytes != MEMTRACE_UNKNOWN)
@@ -140,6 +145,10 @@ static void put_live(struct report *r)
 	else if (!ranking->running_cnt && ranking->row_cnt > 1)
 		strbuf_printf(line, ", the sum of what %s processes left at their ends",
 			      units_count(ranking->row_cnt).text);
+	else if (ranking->running_cnt && ranking->left_bytes)
+		strbuf_printf(line, "; %s of %s processes ended and left %s",
+			      units_count(ranking->row_cnt - ranking->running_cnt).text,
+			      units_count(ranking->row_cnt).text, units_bytes(ranking->left_bytes).text);
 	page_item(&r->page, TONE_PLAIN, "live heap");
 }
 
