@@ -20,6 +20,7 @@
 /* Code without a file was made at run time; most such compilers keep frame pointers. */
 #define RULE_GENERATED MT_RULE(MT_ROW_FP, 2, 2)
 
+#define MAP_TRIES 16 /* other threads hold the lock of the map for moments */
 #define PAGE_SHIFT 12
 #define CTIME_MASK 0x3fffffff /* above nanoseconds some kernels keep a flag */
 
@@ -190,11 +191,14 @@ GLOBAL int rule_find(struct mt_task *t, u64 pc)
 {
 	struct mapping m = { .pc = pc };
 	struct mt_code_table *table;
+	long err = -1;
 
 	if (!t)
 		return RULE_NO_TABLE;
 	t->missing.ino = 0;
-	if (bpf_find_vma(bpf_get_current_task_btf(), pc, see_mapping, &m, 0))
+	for (int try = 0; try < MAP_TRIES && err; try++)
+		err = bpf_find_vma(bpf_get_current_task_btf(), pc, see_mapping, &m, 0);
+	if (err)
 		return RULE_BUSY;
 	if (!m.has_file)
 		return RULE_GENERATED;
