@@ -7,8 +7,8 @@
  *
  * The kernel itself is asked for the mapping, so there is no copy of the process's map that could lag
  * behind. Files are told apart by inode, device and time of change; user space puts their tables in.
- * The cache is shared by processes of one space (enum-like number of an account: forked children
- * share their parent's), whose number changes when something new is mapped.
+ * The cache is shared by processes of one space: a number that forked children have from their
+ * parent, and that changes when something new is mapped.
  */
 #ifndef MEMTRACE_BPF_ROWS_H
 #define MEMTRACE_BPF_ROWS_H

@@ -154,8 +154,9 @@ GLOBAL int stack_unwind(struct mt_task *t, u64 pc, u64 sp, u64 fp)
 }
 
 /* Has code come or gone? What the cache knows of the addresses holds no more then, and when some is gone
- * they may become another library's, so that equal stacks need not be the same. A loader allocates between one and the other, so what takes another's place does not go unseen;
- * what is mapped straight over something is heard of later, by user space. */
+ * they may become another library's, so that equal stacks need not be the same. A loader allocates
+ * between one and the other, so what takes another's place does not go unseen; what is mapped straight
+ * over something is heard of later, by user space. */
 static __always_inline void space_check(struct mt_acct *a)
 {
 	u32 now = bpf_get_current_task_btf()->mm->exec_vm, before = a->exec_pages;

@@ -210,6 +210,14 @@ static size_t load_rows(struct code *c, int fd, const struct elf_file *elf, cons
 	return c->rows_cnt++;
 }
 
+/* NO_ROWS: the file has no table, which the probes should know as well. */
+static int publish(struct code *c, const struct mt_code_file *key, size_t rows)
+{
+	static const struct mt_code_table none;
+
+	return tables_publish_code(c->tables, key, rows == NO_ROWS ? &none : &c->rows[rows].table);
+}
+
 static struct file *add(struct code *c, int fd, const char *name, const struct mt_code_file *key,
 			int *err)
 {
@@ -233,8 +241,7 @@ static struct file *add(struct code *c, int fd, const char *name, const struct m
 		elf_file_close(&elf);
 	}
 	if (!*err)
-		*err = tables_publish_code(c->tables, key, rows == NO_ROWS ?
-				&(struct mt_code_table){} : &c->rows[rows].table);
+		*err = publish(c, key, rows);
 	if (*err)
 		return NULL;
 	grown[c->file_cnt] = (struct file){ *key, rows };
@@ -265,7 +272,7 @@ int code_add(struct code *c, int fd, const char *name)
 
 int code_add_as(struct code *c, int fd, const char *name, const struct mt_code_file *key)
 {
-	struct file *file, *alias, *grown;
+	struct file *file, *grown;
 	size_t rows;
 	int err;
 
@@ -279,10 +286,8 @@ int code_add_as(struct code *c, int fd, const char *name, const struct mt_code_f
 	if (!grown)
 		return -ENOMEM;
 	c->files = grown;
-	alias = &grown[c->file_cnt];
-	*alias = (struct file){ *key, rows };
-	err = tables_publish_code(c->tables, key, alias->rows == NO_ROWS ?
-			&(struct mt_code_table){} : &c->rows[alias->rows].table);
+	grown[c->file_cnt] = (struct file){ *key, rows };
+	err = publish(c, key, rows);
 	if (!err)
 		c->file_cnt++;
 	return err;
@@ -350,8 +355,7 @@ int code_name_module(struct code *c, const struct module *module, const struct m
 
 	if (!known || (known->ino != file->ino && !known->in_overlay))
 		return -ENOENT;
-	return tables_publish_code(c->tables, file, known->rows == NO_ROWS ?
-			&(struct mt_code_table){} : &c->rows[known->rows].table);
+	return publish(c, file, known->rows);
 }
 
 bool code_module_rule(const struct code *c, const struct module *module, uint64_t offset,

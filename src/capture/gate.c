@@ -194,7 +194,10 @@ static int keep_waiting(struct gate *gate, const struct fanotify_event_metadata 
 	*gate->last = w;
 	gate->last = &w->next;
 	pthread_mutex_unlock(&gate->lock);
-	return write(gate->wake_fd, &one, sizeof(one)) == sizeof(one) ? 0 : -errno;
+	/* it is in the list now, whatever becomes of this: nobody else may answer for it */
+	if (write(gate->wake_fd, &one, sizeof(one)) < 0)
+		errno = 0;
+	return 0;
 }
 
 static void answer_one(struct gate *gate, const struct fanotify_event_metadata *event)
@@ -247,7 +250,7 @@ static void give_up_on_session(struct gate *gate)
 	}
 }
 
-/* Opens nothing itself, and waits for nobody but the kernel. */
+/* Opens nothing that the tree serves, and waits for nobody but the kernel. */
 static void *gate_thread(void *arg)
 {
 	struct gate *gate = arg;

@@ -6,7 +6,7 @@
  * The kernel asks (fanotify, permission events) before a file is opened through one of the mounts of
  * the tree's own mount namespace, and waits for the answer inside open() or execve(): nobody sees a
  * stopped process, and nothing of the file is mapped yet. A thread answers at once for whatever is
- * neither program nor library, and the kernel does not ask for that file again until it changes:
+ * only read, and the kernel does not ask for a data file again until it changes:
  *
  *	data file             first open  -> the thread: let through, not asked again
  *	program or library    to be run   -> the session: look, probe; then the same
