@@ -17,11 +17,11 @@
 #define RULE_NO_TABLE 15U /* a file without a table, yet */
 #define RULE_BUSY 14U	  /* the map of the process was locked: as good as no table */
 
-/* Code without a file was made at run time; most such compilers keep frame pointers. */
-#define RULE_GENERATED MT_RULE(MT_ROW_FP, 2, 2)
+#define RULE_GENERATED MT_RULE(MT_ROW_GENERATED, 0, 0)
 
 #define MAP_TRIES 16 /* other threads hold the lock of the map for moments */
 #define PAGE_SHIFT 12
+#define VM_EXEC 4
 #define CTIME_MASK 0x3fffffff /* above nanoseconds some kernels keep a flag */
 
 /* The mapping that holds an address. */
@@ -30,7 +30,7 @@ struct mapping {
 	u64 pc;
 	u64 offset; /* of pc in the file */
 	u32 has_file;
-	u32 pad;
+	u32 is_code;
 };
 
 struct inode___6_6 { /* to 6.10 */
@@ -72,6 +72,7 @@ static long see_mapping(struct task_struct *task, struct vm_area_struct *vma, st
 {
 	struct inode *inode = BPF_CORE_READ(vma, vm_file, f_inode);
 
+	m->is_code = BPF_CORE_READ(vma, vm_flags) & VM_EXEC;
 	if (!inode)
 		return 0;
 	m->has_file = 1;
@@ -200,6 +201,8 @@ GLOBAL int rule_find(struct mt_task *t, u64 pc)
 		err = bpf_find_vma(bpf_get_current_task_btf(), pc, see_mapping, &m, 0);
 	if (err)
 		return RULE_BUSY;
+	if (!m.is_code)
+		return MT_ROW_NONE;
 	if (!m.has_file)
 		return RULE_GENERATED;
 	table = bpf_map_lookup_elem(&code_files, &m.file);
@@ -211,6 +214,14 @@ GLOBAL int rule_find(struct mt_task *t, u64 pc)
 	if (m.offset >> 32)
 		return MT_ROW_NONE;
 	return rows_search(table->first, table->cnt, m.offset);
+}
+
+GLOBAL u32 rule_generated(u64 pc)
+{
+	u64 code = 0;
+
+	bpf_probe_read_user(&code, sizeof(code), (void *)pc);
+	return mt_generated_rule(code);
 }
 
 /* The rule at pc. */
@@ -228,6 +239,17 @@ static __always_inline u32 rule_at(struct mt_task *t, u64 pc)
 	rule = rule_find(t, pc);
 	if (MT_RULE_KIND(rule) < MT_ROW_KIND_CNT)
 		*(volatile u64 *)word = (u64)tag << 32 | rule;
+	return rule;
+}
+
+/* The rule for the frame in t, ready for a step. What generated code is can change at any time, so it is
+ * looked at each time. */
+static __always_inline u32 rule_of_frame(struct mt_task *t)
+{
+	u32 rule = rule_at(t, mt_frame_lookup_pc(&t->frame));
+
+	if (rule == RULE_GENERATED)
+		rule = rule_generated(t->frame.pc);
 	return rule;
 }
 

@@ -100,7 +100,7 @@ GLOBAL int stack_reaches(struct mt_task *t, u64 pc, u64 sp, u64 fp)
 	t->frame.exact = 1;
 	t->window_have = 0;
 	for (int n = 0; n < NEST_FRAMES; n++) {
-		rule = rule_at(t, mt_frame_lookup_pc(&t->frame));
+		rule = rule_of_frame(t);
 		if (mt_unwind_step(t, rule, &t->frame) != MT_STEP_CALLER)
 			break;
 		if (t->frame.sp - 8 >= t->sp)
@@ -129,7 +129,7 @@ GLOBAL int stack_unwind(struct mt_task *t, u64 pc, u64 sp, u64 fp)
 	t->frames[0] = pc;
 	hash = HASH_MIX(hash, pc);
 	for (n = 1; n <= MT_STACK_DEPTH_MAX; n++) {
-		rule = rule_at(t, mt_frame_lookup_pc(&t->frame));
+		rule = rule_of_frame(t);
 		step = mt_unwind_step(t, rule, &t->frame);
 		if (step != MT_STEP_CALLER) {
 			end = end_of_step(step, rule);

@@ -32,6 +32,7 @@
  *
  *	frame = { the thread's pc, sp, fp, exact = 1 }
  *	do	rule = the row at mt_frame_lookup_pc(&frame) - load bias
+ *		GENERATED: rule = mt_generated_rule(the code at frame.pc)
  *	while	mt_unwind_step(stack, rule, &frame) is MT_STEP_CALLER; frame.pc is the next caller
  */
 #ifndef MEMTRACE_UNWIND_H
@@ -55,7 +56,8 @@
 	X(FP_DEREF, fp_deref, "CFA = *(fp + N); fp saved at *fp if F is 1 (realigned stack)")      \
 	X(PLT, plt, "CFA = sp + N, one word more from (pc & 15) >= F on; fp untouched")            \
 	X(SIGNAL, signal, "sp saved at sp + N, pc a word above it, fp at sp + F; pc is exact")     \
-	X(UNSUPPORTED, unsupported, "a rule that no row can say")
+	X(UNSUPPORTED, unsupported, "a rule that no row can say")                                  \
+	X(GENERATED, generated, "made by a compiler that leaves no tables: mt_generated_rule()")
 
 #define MT_ROW_ENUM(name, text, meaning) MT_ROW_##name,
 enum mt_row_kind { MT_ROW_KINDS(MT_ROW_ENUM) MT_ROW_KIND_CNT };
@@ -73,6 +75,36 @@ struct mt_row {
 #define MT_RULE_KIND(rule) ((rule) & ((1U << MT_ROW_KIND_BITS) - 1))
 #define MT_RULE_FP(rule) ((rule) >> MT_ROW_KIND_BITS & MT_ROW_FP_MAX)
 #define MT_RULE_CFA(rule) ((__s32)(rule) >> (MT_ROW_KIND_BITS + MT_ROW_FP_BITS))
+
+/*
+ * The rule at an address in generated code (JIT, V8's builtins), from the 8 bytes of code there, lowest
+ * address first. Where the function's epilogue is all that follows, that is proof of where its caller
+ * is, as in CPython's perf trampolines. Else the code is taken to keep frame pointers, as most such
+ * compilers do so as to walk their own stacks.
+ */
+static inline __attribute__((always_inline)) __u32 mt_generated_rule(__u64 code)
+{
+	__u32 frame_pointer = MT_RULE(MT_ROW_FP, 2, 2);
+	__u64 bytes = 0, words;
+
+	if ((code & 0xffff) == 0xc3c9) /* leave; ret */
+		return frame_pointer;
+	if ((code & 0xffffff) == 0xc48348) { /* add $imm8, %rsp */
+		bytes = (__u64)(__s64)(signed char)(code >> 24);
+		code >>= 32;
+	} else if ((code & 0xffffff) == 0xc48148) { /* add $imm32, %rsp */
+		bytes = code >> 24 & 0xffffffff;
+		code >>= 56;
+	}
+	if (bytes & 7 || bytes >> 3 > MT_ROW_CFA_MAX - 2)
+		return frame_pointer;
+	words = bytes >> 3;
+	if ((code & 0xff) == 0xc3) /* ret */
+		return MT_RULE(MT_ROW_SP, words + 1, 0);
+	if ((code & 0xffff) == 0xc35d) /* pop %rbp; ret */
+		return MT_RULE(MT_ROW_SP, words + 2, 2);
+	return frame_pointer;
+}
 
 /* Where a step finds the caller; scratch of mt_unwind_step(). */
 struct mt_caller {

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "capture/cfi_gap.h"
 #include "capture/cfi_program.h"
 #include "capture/cfi_section.h"
 #include "capture/elf_file.h"
@@ -18,6 +19,9 @@
 /* What a file can make us do. 200 MB of compiled code have 1.4 M rows; running 256 M instructions
  * takes about two seconds. */
 #define INSTRUCTIONS_MAX (256U << 20)
+
+/* Bytes of code without unwind information that are looked at. */
+#define GAP_BYTES_MAX (256U << 20)
 
 #define CIE_SLOTS 64
 
@@ -50,6 +54,7 @@ struct builder {
 	struct cfi_section sections[SECTION_CNT];
 	struct cie cies[CIE_SLOTS];
 	uint64_t budget; /* instructions, and bytes of CIEs read again */
+	uint64_t gap_budget;
 	struct function *functions;
 	size_t function_cnt, function_cap;
 	struct cfi_table table;
@@ -350,13 +355,35 @@ static int add_function_rows(struct builder *b, const struct function *function)
 	return 0;
 }
 
-/* What no function covers says nothing. But the code at the program's entry, which the kernel jumps to,
- * has no caller, and the loader's own says so nowhere: every constructor's stack ends there. */
-static int add_gap(struct builder *b, uint32_t end)
+/* Code in a gap that keeps frame pointers has a row of its own. */
+static int add_generated(struct builder *b, uint64_t start, uint64_t end)
+{
+	int err = 0;
+
+	for (size_t i = 0; !err && i < b->file.load_cnt; i++) {
+		const struct elf_segment *s = &b->file.loads[i];
+		uint64_t low = s->vaddr > start ? s->vaddr : start;
+		uint64_t high = s->vaddr + s->file_size < end ? s->vaddr + s->file_size : end;
+
+		if (!s->executable || low < b->covered || high > UINT32_MAX ||
+		    !cfi_gap_keeps_frames(&b->file, low, high, &b->gap_budget))
+			continue;
+		err = add_row(b, low, MT_RULE(MT_ROW_GENERATED, 0, 0));
+		err = err ?: add_row(b, high, MT_RULE(MT_ROW_NONE, 0, 0));
+		b->covered = high;
+	}
+	return err;
+}
+
+/* What no function covers says nothing, unless it is generated code. But the code at the program's entry,
+ * which the kernel jumps to, has no caller, and the loader's own says so nowhere: every constructor's
+ * stack ends there. */
+static int add_gap(struct builder *b, uint64_t end)
 {
 	uint64_t entry = b->file.ehdr.e_entry;
 	int err = add_row(b, b->covered, MT_RULE(MT_ROW_NONE, 0, 0));
 
+	err = err ?: add_generated(b, b->covered, end);
 	if (!err && entry >= b->covered && entry < end && end - entry <= ENTRY_BYTES_MAX &&
 	    is_code(b, entry))
 		err = add_row(b, entry, MT_RULE(MT_ROW_END, 0, 0));
@@ -405,6 +432,7 @@ static int build_rows(struct builder *b)
 		err = build_function(b, &b->functions[i]);
 	if (!err)
 		err = add_row(b, b->covered, MT_RULE(MT_ROW_NONE, 0, 0));
+	err = err ?: add_generated(b, b->covered, UINT32_MAX);
 	for (size_t i = 0; i < b->table.row_cnt; i++)
 		b->table.counts.unsupported +=
 			MT_RULE_KIND(b->table.rows[i].rule) == MT_ROW_UNSUPPORTED;
@@ -433,6 +461,7 @@ int cfi_table_build(struct cfi_table *table, int fd)
 	if (err)
 		goto out;
 	b->budget = INSTRUCTIONS_MAX;
+	b->gap_budget = GAP_BYTES_MAX;
 	err = build(b);
 	elf_file_close(&b->file);
 	for (unsigned i = 0; i < SECTION_CNT; i++)

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define VERSION 2 /* of the layout, and of what rows mean */
+#define VERSION 3 /* of the layout, and of what rows mean */
 #define MAGIC "mtunwind"
 #define CHUNK_BYTES (256 << 10) /* read, then summed while it is in the processor's cache */
 #define NAME_LEN (2 * CFI_CACHE_ID_MAX + 48)

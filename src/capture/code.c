@@ -44,6 +44,7 @@ struct code {
 	char *cache_dir;
 	struct rows *rows;
 	size_t rows_cnt;
+	size_t generated; /* index, or NO_ROWS */
 	struct file *files;
 	size_t file_cnt;
 	struct known_module *modules;
@@ -60,6 +61,7 @@ struct code *code_new(struct tables *tables, const char *cache_dir,
 	if (!c)
 		return NULL;
 	c->tables = tables;
+	c->generated = NO_ROWS;
 	c->log = log;
 	c->ctx = ctx;
 	c->cache_dir = cache_dir ? strdup(cache_dir) : NULL;
@@ -210,6 +212,28 @@ static size_t load_rows(struct code *c, int fd, const struct elf_file *elf, cons
 	return c->rows_cnt++;
 }
 
+/* The rows of what is no ELF file and has no name in any directory: compilers put what they make into such
+ * files to map it twice, to be written and to be run. */
+static size_t generated_rows(struct code *c, int *err)
+{
+	static const struct mt_row row = { 0, MT_RULE(MT_ROW_GENERATED, 0, 0) };
+	struct rows *grown, fresh = {};
+
+	if (c->generated != NO_ROWS)
+		return c->generated;
+	*err = -ENOMEM;
+	grown = realloc(c->rows, (c->rows_cnt + 1) * sizeof(*grown));
+	if (!grown)
+		return NO_ROWS;
+	c->rows = grown;
+	*err = tables_add_rows(c->tables, &row, 1, &fresh.table);
+	if (*err)
+		return NO_ROWS;
+	c->rows[c->rows_cnt] = fresh;
+	c->generated = c->rows_cnt++;
+	return c->generated;
+}
+
 /* NO_ROWS: the file has no table, which the probes should know as well. */
 static int publish(struct code *c, const struct mt_code_file *key, size_t rows)
 {
@@ -219,7 +243,7 @@ static int publish(struct code *c, const struct mt_code_file *key, size_t rows)
 }
 
 static struct file *add(struct code *c, int fd, const char *name, const struct mt_code_file *key,
-			int *err)
+			bool unnamed, int *err)
 {
 	struct file *grown = realloc(c->files, (c->file_cnt + 1) * sizeof(*grown));
 	uint8_t id[CFI_CACHE_ID_MAX];
@@ -239,6 +263,8 @@ static struct file *add(struct code *c, int fd, const char *name, const struct m
 		if (rows == NO_ROWS)
 			rows = load_rows(c, fd, &elf, name, id, id_len, err);
 		elf_file_close(&elf);
+	} else if (why == ELF_FILE_NOT_ELF && unnamed) {
+		rows = generated_rows(c, err);
 	}
 	if (!*err)
 		*err = publish(c, key, rows);
@@ -259,7 +285,7 @@ static struct file *get(struct code *c, int fd, const char *name, int *err)
 		return NULL;
 	file_key(&st, &key);
 	file = find_file(c, &key);
-	return file ? file : add(c, fd, name, &key, err);
+	return file ? file : add(c, fd, name, &key, !st.st_nlink, err);
 }
 
 int code_add(struct code *c, int fd, const char *name)

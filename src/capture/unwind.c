@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "capture/code.h"
@@ -93,6 +94,17 @@ static enum mt_stack_end end_of(int step)
 	return MT_END_BROKEN;
 }
 
+/* What the probes would have seen there; the process may be gone. */
+static uint32_t generated_rule(const struct moment *m, uint64_t pc)
+{
+	__u64 code = 0;
+	struct iovec here = { &code, sizeof(code) }, there = { (void *)(uintptr_t)pc, sizeof(code) };
+
+	if (process_vm_readv(m->pid, &here, 1, &there, 1, 0) != sizeof(code))
+		code = 0;
+	return mt_generated_rule(code);
+}
+
 /* The next stack through that file will not miss its table. */
 static void name_missing(const struct moment *m, const struct mt_cold *cold)
 {
@@ -120,8 +132,8 @@ uint32_t unwind_cold(struct code *code, const struct space *space, const struct 
 			*end = MT_END_NO_TABLE;
 			break;
 		}
-		if (found == FOUND_NO_MODULE) /* as the probes take code made at run time */
-			rule = MT_RULE(MT_ROW_FP, 2, 2);
+		if (found == FOUND_NO_MODULE || MT_RULE_KIND(rule) == MT_ROW_GENERATED)
+			rule = generated_rule(&m, frame.pc);
 		step = mt_unwind_step((void *)cold, rule, &frame);
 		if (step != MT_STEP_CALLER) {
 			*end = end_of(step);

@@ -33,7 +33,7 @@
 
 #define skip(...)                             \
 	do {                                  \
-		fprintf(stderr, "SKIP: ");    \
+		fprintf(stderr, "SKIP: %s: ", criterion_current_test->name); \
 		fprintf(stderr, __VA_ARGS__); \
 		fprintf(stderr, "\n");        \
 		cr_skip_test(__VA_ARGS__);    \

@@ -97,6 +97,21 @@ Test(names, a_child_that_runs_its_parents_code_has_its_names)
 	expect_generated(ATTACHED, "forked", NAME);
 }
 
+Test(names, generated_code_without_a_frame_pointer_hides_no_caller)
+{
+#if defined(__x86_64__)
+	expect_generated(LAUNCHED, "frameless", NAME);
+	expect_generated(LAUNCHED, "pushing", NAME);
+	expect_generated(ATTACHED, "roomy", NAME);
+#endif
+}
+
+Test(names, generated_code_may_be_in_a_file_without_a_name)
+{
+	expect_generated(LAUNCHED, "memfd", NAME);
+	expect_generated(ATTACHED, "memfd", NAME);
+}
+
 Test(names, without_a_list_the_stack_goes_on_past_an_unknown_frame)
 {
 	expect_generated(LAUNCHED, "none", NULL);

@@ -7,7 +7,8 @@
  * HOW is what /tmp/perf-PID.map is: "named", "none", "removed" (once tracing began), "foreign"
  * (another user's), "fifo", "link", "stale" (older than the process), "sparse" (4 GB of nothing
  * behind the entry), "garbage" (among good lines); "forked": a child calls the code its parent
- * listed.
+ * listed. "frameless", "pushing", "roomy": as "named", by code that keeps no frame pointer;
+ * "memfd": as "named", by code in a file without a name.
  */
 #include "truth.h"
 
@@ -19,31 +20,59 @@ typedef void *(*generated_fn)(size_t size, void *(*allocate)(size_t));
 
 static char map[64];
 
-/* Keeps a frame pointer; calls its second argument with its first. */
-static generated_fn generate(void)
-{
-#if defined(__x86_64__)
-	static const unsigned char code[] = {
-		0x55,		  /* push %rbp */
-		0x48, 0x89, 0xe5, /* mov %rsp, %rbp */
-		0xff, 0xd6,	  /* call *%rsi */
-		0x5d,		  /* pop %rbp */
-		0xc3,		  /* ret */
-	};
-#else
-	static const uint32_t code[] = {
-		0xa9bf7bfd, /* stp x29, x30, [sp, -16]! */
-		0x910003fd, /* mov x29, sp */
-		0xd63f0020, /* blr x1 */
-		0xa8c17bfd, /* ldp x29, x30, [sp], 16 */
-		0xd65f03c0, /* ret */
-	};
-#endif
-	char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+struct code {
+	const char *how; /* NULL: any other */
+	const char *bytes;
+	size_t len;
+};
 
+#define CODE(how, bytes) { how, bytes, sizeof(bytes) - 1 }
+
+/* Each calls its second argument with its first. */
+static const struct code codes[] = {
+#if defined(__x86_64__)
+	CODE("frameless", "\x48\x83\xec\x08" /* sub $8, %rsp */
+			  "\xff\xd6"	       /* call *%rsi */
+			  "\x48\x83\xc4\x08" /* add $8, %rsp */
+			  "\xc3"),	       /* ret */
+	CODE("pushing", "\x55"		       /* push %rbp */
+			"\xbd\x01\x00\x00\x00" /* mov $1, %ebp */
+			"\xff\xd6"
+			"\x5d" /* pop %rbp */
+			"\xc3"),
+	CODE("roomy", "\x48\x81\xec\x08\x20\x00\x00" /* sub $0x2008, %rsp */
+		      "\xff\xd6"
+		      "\x48\x81\xc4\x08\x20\x00\x00"
+		      "\xc3"),
+	CODE(NULL, "\x55"
+		   "\x48\x89\xe5" /* mov %rsp, %rbp */
+		   "\xff\xd6"
+		   "\x5d"
+		   "\xc3"),
+#else
+	CODE(NULL, "\xfd\x7b\xbf\xa9"  /* stp x29, x30, [sp, -16]! */
+		   "\xfd\x03\x00\x91"  /* mov x29, sp */
+		   "\x20\x00\x3f\xd6"  /* blr x1 */
+		   "\xfd\x7b\xc1\xa8"  /* ldp x29, x30, [sp], 16 */
+		   "\xc0\x03\x5f\xd6"), /* ret */
+#endif
+};
+
+static generated_fn generate(const char *how)
+{
+	const struct code *code = codes;
+	int fd = strcmp(how, "memfd") ? -1 : memfd_create("doublemapper", 0);
+	char *page;
+
+	if (fd >= 0 && ftruncate(fd, 4096))
+		t_die("jit: no file\n");
+	page = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+		    fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED, fd, 0);
 	if (page == MAP_FAILED)
 		t_die("jit: no memory\n");
-	memcpy(page + 256, code, sizeof(code));
+	while (code->how && strcmp(code->how, how))
+		code++;
+	memcpy(page + 256, code->bytes, code->len);
 	if (mprotect(page, 4096, PROT_READ | PROT_EXEC))
 		t_die("jit: no code of one's own here\n");
 	__builtin___clear_cache(page, page + 4096);
@@ -111,7 +140,7 @@ int main(int argc, char **argv)
 	pid_t child;
 
 	snprintf(map, sizeof(map), "/tmp/perf-%d.map", (int)getpid());
-	generated = generate();
+	generated = generate(how);
 	if (strcmp(how, "none") && strcmp(how, "removed"))
 		list(generated, how);
 	if (!strcmp(how, "removed"))

@@ -145,6 +145,9 @@ int elf_make(const struct elf_plan *plan)
 	file.cap = file.len = ELF_MAKER_TEXT_END;
 	file.data = calloc(1, file.cap);
 	cr_assert(file.data);
+	if (plan->code)
+		bytes_put(&file, plan->code->data, plan->code->len);
+	pad(&file, 8);
 	put_section(&sections, 0, SHT_NULL, 0, 0);
 	if (plan->eh_frame) {
 		if (!plan->no_header) {

@@ -51,6 +51,7 @@ struct elf_plan {
 	uint32_t header_cnt;			    /* of functions, in the header; 0: left out */
 	uint16_t machine;			    /* 0: this one */
 	uint64_t entry;				    /* where the program begins */
+	const struct bytes *code;		    /* at ELF_MAKER_TEXT_END; NULL: none */
 };
 
 /* A file descriptor of such a file; fails the test when it cannot be made. */

@@ -356,6 +356,72 @@ Test(cfi, the_file_s_offset_stays)
 	close(fd);
 }
 
+/* ---- code without information ------------------------------------------------------------------ */
+
+/* len bytes of code in which a function that keeps a frame pointer begins every `every` bytes. */
+static struct bytes functions(size_t len, size_t every, const char *prologue)
+{
+	struct bytes code = { 0 };
+
+	while (code.len < len)
+		bytes_put(&code, code.len % every ? "\x90" : prologue, code.len % every ? 1 : 4);
+	return code;
+}
+
+static uint32_t rule_in(struct bytes *code)
+{
+	uint32_t rule;
+	int fd;
+
+	function(0x2000, 0x20, "", 0);
+	cfi_put_end(&frame);
+	fd = elf_make(&(struct elf_plan){ .eh_frame = &frame, .code = code });
+	cr_assert_eq(cfi_table_build(&table, fd), 0);
+	close(fd);
+	bytes_fini(code);
+	cr_expect_eq(cfi_table_rule(&table, 0x2000), ENTRY);
+	rule = cfi_table_rule(&table, ELF_MAKER_TEXT_END + 0x1234);
+	cr_expect_eq(cfi_table_rule(&table, UINT32_MAX), NONE);
+	return rule;
+}
+
+#define GENERATED MT_RULE(MT_ROW_GENERATED, 0, 0)
+
+Test(cfi, much_code_that_keeps_frame_pointers_is_taken_as_generated)
+{
+	struct bytes code = functions(200 << 10, 1000, "\x55\x48\x89\xe5");
+
+	cr_expect_eq(rule_in(&code), GENERATED);
+}
+
+Test(cfi, the_other_encoding_of_the_prologue_counts_too)
+{
+	struct bytes code = functions(200 << 10, 1000, "\x55\x48\x8b\xec");
+
+	cr_expect_eq(rule_in(&code), GENERATED);
+}
+
+Test(cfi, code_that_keeps_none_has_no_rows)
+{
+	struct bytes code = functions(200 << 10, 1000, "\x55\x48\x89\xe7");
+
+	cr_expect_eq(rule_in(&code), NONE);
+}
+
+Test(cfi, a_function_here_and_there_is_no_evidence)
+{
+	struct bytes code = functions(200 << 10, 8000, "\x55\x48\x89\xe5");
+
+	cr_expect_eq(rule_in(&code), NONE);
+}
+
+Test(cfi, a_short_stretch_is_left_alone)
+{
+	struct bytes code = functions(32 << 10, 500, "\x55\x48\x89\xe5");
+
+	cr_expect_eq(rule_in(&code), NONE);
+}
+
 #endif
 
 Test(cfi_kinds, have_names)

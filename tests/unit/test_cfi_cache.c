@@ -14,10 +14,11 @@
 #include "capture/cfi_cache.h"
 #include "elf_maker.h"
 
-#define SKIP(...)                                      \
-	do {                                           \
-		fprintf(stderr, "SKIP: " __VA_ARGS__); \
-		cr_skip_test(__VA_ARGS__);             \
+#define SKIP(...)                                                            \
+	do {                                                                 \
+		fprintf(stderr, "SKIP: %s: ", criterion_current_test->name); \
+		fprintf(stderr, __VA_ARGS__);                                \
+		cr_skip_test(__VA_ARGS__);                                   \
 	} while (0)
 
 static char dir[64], path[256];
@@ -40,7 +41,7 @@ static void setup(void)
 {
 	snprintf(dir, sizeof(dir), "/tmp/memtrace-cache-XXXXXX");
 	cr_assert(mkdtemp(dir));
-	snprintf(path, sizeof(path), "%s/deadbeef01020300000000000000000000000000.unwind2", dir);
+	snprintf(path, sizeof(path), "%s/deadbeef01020300000000000000000000000000.unwind3", dir);
 }
 
 static void teardown(void)
@@ -173,7 +174,7 @@ Test(cfi_cache, a_file_renamed_to_another_build_id_is_a_miss)
 	memcpy(other, id, sizeof(id));
 	other[3] = 0xee;
 	snprintf(command, sizeof(command),
-		 "cp -p %s %s/deadbeee01020300000000000000000000000000.unwind2", path, dir);
+		 "cp -p %s %s/deadbeee01020300000000000000000000000000.unwind3", path, dir);
 	cr_assert_eq(system(command), 0);
 	cr_expect_eq(cfi_cache_load(&loaded, dir, other, sizeof(other)), -ENOENT);
 }

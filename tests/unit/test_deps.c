@@ -14,7 +14,8 @@
 
 #define SKIP(...)                                                                                  \
 	do {                                                                                       \
-		fprintf(stderr, "SKIP: " __VA_ARGS__);                                             \
+		fprintf(stderr, "SKIP: %s: ", criterion_current_test->name);  \
+		fprintf(stderr, __VA_ARGS__); \
 		cr_skip_test(__VA_ARGS__);                                                         \
 	} while (0)
 

@@ -5,6 +5,7 @@
 #include <linux/types.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 /* A small stack; what lies outside cannot be read. */
 struct memory {
@@ -259,4 +260,42 @@ Test(unwind, a_rule_holds_what_was_packed)
 			cr_assert_eq(MT_RULE_CFA(rule), cfas[i]);
 			cr_assert_eq(MT_RULE_FP(rule), fp);
 		}
+}
+
+/* ---- generated code ---------------------------------------------------------------------------- */
+
+#define BYTES(...)                                                                                 \
+	({                                                                                         \
+		const uint8_t bytes_[8] = { __VA_ARGS__ };                                         \
+		uint64_t word_;                                                                    \
+                                                                                                   \
+		memcpy(&word_, bytes_, 8);                                                         \
+		word_;                                                                             \
+	})
+
+Test(unwind, an_epilogue_behind_a_call_says_where_the_caller_is)
+{
+	cr_expect_eq(mt_generated_rule(BYTES(0xc3)), MT_RULE(MT_ROW_SP, 1, 0));
+	cr_expect_eq(mt_generated_rule(BYTES(0x5d, 0xc3)), MT_RULE(MT_ROW_SP, 2, 2));
+	cr_expect_eq(mt_generated_rule(BYTES(0xc9, 0xc3)), MT_RULE(MT_ROW_FP, 2, 2));
+	cr_expect_eq(mt_generated_rule(BYTES(0x48, 0x83, 0xc4, 0x18, 0xc3)),
+		     MT_RULE(MT_ROW_SP, 4, 0));
+	cr_expect_eq(mt_generated_rule(BYTES(0x48, 0x83, 0xc4, 0x78, 0x5d, 0xc3)),
+		     MT_RULE(MT_ROW_SP, 17, 2));
+	cr_expect_eq(mt_generated_rule(BYTES(0x48, 0x81, 0xc4, 0x08, 0x20, 0, 0, 0xc3)),
+		     MT_RULE(MT_ROW_SP, 0x402, 0));
+}
+
+Test(unwind, generated_code_is_else_taken_to_keep_frame_pointers)
+{
+	uint32_t keeps = MT_RULE(MT_ROW_FP, 2, 2);
+
+	cr_expect_eq(mt_generated_rule(0), keeps); /* could not be read */
+	cr_expect_eq(mt_generated_rule(BYTES(0x48, 0x89, 0xc7, 0xc3)), keeps);
+	/* room that no epilogue gives back: not whole words, less than none, more than a row can say */
+	cr_expect_eq(mt_generated_rule(BYTES(0x48, 0x83, 0xc4, 0x07, 0xc3)), keeps);
+	cr_expect_eq(mt_generated_rule(BYTES(0x48, 0x83, 0xc4, 0xf8, 0xc3)), keeps);
+	cr_expect_eq(mt_generated_rule(BYTES(0x48, 0x81, 0xc4, 0, 0, 0, 0x70, 0xc3)), keeps);
+	/* cut off by the end of what was read */
+	cr_expect_eq(mt_generated_rule(BYTES(0x48, 0x81, 0xc4, 8, 0, 0, 0, 0x5d)), keeps);
 }
