@@ -227,7 +227,7 @@ GLOBAL u32 rule_generated(u64 pc)
 /* The rule at pc. */
 static __always_inline u32 rule_at(struct mt_task *t, u64 pc)
 {
-	u64 hash = (pc ^ (u64)t->space << 32) * HASH_PRIME;
+	u64 hash = (pc ^ (u64)*(volatile u32 *)&t->space << 32) * HASH_PRIME;
 	u32 at = hash >> 48 & (MT_ROW_CACHE - 1), tag = hash >> 16, rule;
 	u64 *word = bpf_map_lookup_elem(&row_cache, &at), seen;
 

@@ -126,9 +126,10 @@ GLOBAL int stack_unwind(struct mt_task *t, u64 pc, u64 sp, u64 fp)
 	t->frame.fp = fp;
 	t->frame.exact = 0;
 	t->window_have = 0;
-	t->frames[0] = pc;
-	hash = HASH_MIX(hash, pc);
-	for (n = 1; n <= MT_STACK_DEPTH_MAX; n++) {
+	/* What a frame begins with is at the top, because Linux 6.1 takes no loop that falls back into it. */
+	for (n = 0; n < MT_STACK_DEPTH_MAX;) {
+		t->frames[n++] = pc;
+		hash = HASH_MIX(hash, pc);
 		rule = rule_of_frame(t);
 		step = mt_unwind_step(t, rule, &t->frame);
 		if (step != MT_STEP_CALLER) {
@@ -137,15 +138,13 @@ GLOBAL int stack_unwind(struct mt_task *t, u64 pc, u64 sp, u64 fp)
 				end = MT_END_COMPLETE;
 			break;
 		}
-		if (n >= depth || n >= MT_STACK_DEPTH_MAX)
+		if (n >= depth)
 			break; /* only now: there is one more */
 		pc = t->frame.pc;
 		if (pc == trampoline)
 			t->frame.pc = pc = real_return(t->frame.sp - 8, trampoline);
 		if (t->frame.exact)
 			pc |= MT_PC_EXACT;
-		t->frames[n] = pc;
-		hash = HASH_MIX(hash, pc);
 	}
 	t->hash = hash;
 	t->frame_cnt = n;
