@@ -53,35 +53,77 @@ static __always_inline void site_settle(struct mt_site *s, const struct mt_acct 
 	s->epoch = epoch;
 }
 
-static __always_inline void site_add(u32 site, struct mt_acct *a, u64 size, bool threaded)
+/* What a block counts for: one and its size, or an estimate. */
+static __always_inline u64 block_count(const struct mt_spill *block)
 {
-	struct mt_site *s = site ? site_at(site) : NULL;
-	u64 now;
+	return weighted ? mt_weight_count(block->weight) : 1;
+}
+
+static __always_inline u64 block_bytes(const struct mt_spill *block)
+{
+	return weighted ? mt_weight_bytes(block->size, mt_weight_count(block->weight)) :
+			  block->size;
+}
+
+/* A block that stands for count blocks of its size adds count * (count - 1) to the variance of the sum of
+ * blocks, and size squared times that to the one of bytes. */
+static __always_inline void variance_add(struct mt_site *s, u64 size, u64 count)
+{
+	u64 coarse = count >> 8, bytes = mt_weight_bytes(size, count), more = bytes - size, low, high;
+	u64 excess;
+
+	if (count <= MT_COUNT_ONE)
+		return;
+	if (coarse >> 31)
+		coarse = 1ULL << 31;
+	excess = count >> 8 > 256 ? coarse - 256 : 0;
+	__sync_fetch_and_add(&s->variance_blocks, coarse * excess >> 8);
+	if (bytes >> 32) {
+		low = (bytes >> 16) * (more >> 16);
+		high = low >> 32;
+		low <<= 32;
+	} else {
+		low = bytes * more;
+		high = 0;
+	}
+	if (__sync_fetch_and_add(&s->variance_low, low) + low < low)
+		high++;
+	if (high)
+		__sync_fetch_and_add(&s->variance_high, high);
+}
+
+static __always_inline void site_add(struct mt_acct *a, const struct mt_spill *block, bool threaded)
+{
+	struct mt_site *s = block->site ? site_at(block->site) : NULL;
+	u64 count = block_count(block), bytes = block_bytes(block), now;
 
 	if (!s) {
-		figure_add(&a->unsited_blocks, 1, true);
-		figure_add(&a->unsited_bytes, size, true);
+		figure_add(&a->unsited_blocks, count, true);
+		figure_add(&a->unsited_bytes, bytes, true);
 		return;
 	}
 	site_settle(s, a);
-	figure_add(&s->alloc_blocks, 1, threaded);
-	figure_add(&s->alloc_bytes, size, threaded);
-	now = figure_add(&s->live_bytes, size, threaded);
+	if (weighted)
+		variance_add(s, block->size, count);
+	figure_add(&s->alloc_blocks, count, threaded);
+	figure_add(&s->alloc_bytes, bytes, threaded);
+	now = figure_add(&s->live_bytes, bytes, threaded);
 	if (now > *(volatile u64 *)&s->peak_bytes)
 		peak_raise(&s->peak_bytes, now);
 }
 
-static __always_inline void site_sub(u32 site, const struct mt_acct *a, u64 size, bool threaded)
+static __always_inline void site_sub(const struct mt_acct *a, const struct mt_spill *block,
+				     bool threaded)
 {
-	struct mt_site *s = site ? site_at(site) : NULL;
+	struct mt_site *s = block->site ? site_at(block->site) : NULL;
 
 	if (!s) {
-		if (site) /* not one that was never known (site_table_full) */
+		if (block->site) /* not one that was never known (site_table_full) */
 			count_loss(MT_LOSS_LATE_SITE);
 		return;
 	}
 	site_settle(s, a);
-	figure_add(&s->live_bytes, -(s64)size, threaded);
+	figure_add(&s->live_bytes, -(s64)block_bytes(block), threaded);
 }
 
 /* Someone's live bytes passed the limit: tell, and act before the call returns to the program. */
@@ -182,13 +224,13 @@ static __always_inline u32 size_class(u64 size)
 	return class < MT_SIZE_CLASSES ? class : MT_SIZE_CLASSES - 1;
 }
 
-static __always_inline void size_count(u64 size)
+static __always_inline void size_count(const struct mt_spill *block)
 {
 	struct mt_percpu *counters = percpu_counters();
-	u32 class = size_class(size);
+	u32 class = size_class(block->size);
 
 	if (counters && class < MT_SIZE_CLASSES)
-		__sync_fetch_and_add(&counters->size_classes[class], 1);
+		__sync_fetch_and_add(&counters->size_classes[class], block_count(block));
 }
 
 #endif

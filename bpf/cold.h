@@ -25,7 +25,7 @@ static __always_inline u32 stack_copy(u8 *bytes, u64 sp)
 }
 
 /* A site for the stack in t, to be completed by user space; 0 when that cannot be asked. */
-GLOBAL int site_send(struct mt_task *t, u64 pc, u64 sp, u64 fp)
+GLOBAL int site_send(struct mt_task *t)
 {
 	struct mt_acct *a;
 	struct mt_cold *c;
@@ -51,19 +51,19 @@ GLOBAL int site_send(struct mt_task *t, u64 pc, u64 sp, u64 fp)
 	c->acct_id = a->id;
 	c->time_ns = bpf_ktime_get_ns();
 	c->tgid = a->tgid;
-	c->pc = pc;
-	c->sp = sp;
-	c->fp = fp;
+	c->pc = t->caller.pc;
+	c->sp = t->caller.sp;
+	c->fp = t->caller.fp;
 	c->missing = t->missing;
 	c->missing_pc = t->missing_pc;
-	c->byte_cnt = stack_copy(c->bytes, sp);
+	c->byte_cnt = stack_copy(c->bytes, c->sp);
 	bpf_ringbuf_submit(c, 0);
 	return site;
 }
 
-static __always_inline u32 site_cold(struct pt_regs *ctx, struct mt_task *t)
+static __always_inline u32 site_cold(struct mt_task *t)
 {
-	u32 site = site_send(t, PT_REGS_IP(ctx), PT_REGS_SP(ctx), PT_REGS_FP(ctx));
+	u32 site = site_send(t);
 
 	return site ? site & MT_SITE_MASK : site_intern(t, t->acct);
 }

@@ -54,6 +54,7 @@ int BPF_PROG(on_newtask, struct task_struct *child, u64 clone_flags)
 		return 0;
 	m.scope = a->scope;
 	forked->space = a->space;
+	forked->lane = a->lane;
 	forked->exec_pages = a->exec_pages;
 	forked->removals = a->removals;
 	now = forked->start_ns;
@@ -120,6 +121,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	if (!a)
 		return 0;
 	a->flags = MT_ACCT_FROM_START;
+	a->lane = known && *known == MT_FILE_OWN ? MT_LANE_UPROBE : MT_LANE_OPEN;
 	if (control.follow == MT_FOLLOW_BY_PID || (known && *known == MT_FILE_REFUSED))
 		a->flags |= MT_ACCT_UNFOLLOWED;
 	if ((control.stop_at_exec && !known) || left_the_tree(task))

@@ -20,6 +20,13 @@ static __always_inline u64 live_key(u64 addr, u32 acct)
 	return (addr >> MT_ADDR_SHIFT) << MT_ACCT_BITS | acct;
 }
 
+/* The third word of a slot. */
+static __always_inline u64 born_word(const struct mt_spill *block)
+{
+	return weighted ? mt_born_word(block->born_ns, control.began_ns, block->weight) :
+			  block->born_ns;
+}
+
 static __always_inline struct mt_bucket *live_bucket(u32 generation, u64 key, u32 which)
 {
 	u64 h = MT_LIVE_HASH(key, which);
@@ -65,6 +72,10 @@ static __always_inline int bucket_take(struct mt_bucket *b, u32 i, struct mt_spi
 	BOUND(i, MT_BUCKET_SLOTS - 1);
 	meta = b->meta[i];
 	out->born_ns = b->born_ns[i];
+	if (weighted) {
+		out->weight = mt_born_code(out->born_ns);
+		out->born_ns = mt_born_ns(out->born_ns, control.began_ns);
+	}
 	/* the swap decides between two threads freeing one block */
 	if (take == LIVE_TAKE_THREADED)
 		meta = __sync_lock_test_and_set(&b->meta[i], 0);
@@ -176,7 +187,7 @@ GLOBAL int generation_insert(u32 generation, u64 key, struct mt_spill *block, u3
 		BOUND(i, MT_BUCKET_SLOTS - 1);
 		if (__sync_val_compare_and_swap(&a->key[i], 0, key))
 			continue;
-		a->born_ns[i] = block->born_ns;
+		a->born_ns[i] = born_word(block);
 		*(volatile u64 *)&a->meta[i] = block->size << MT_SITE_BITS | block->site;
 		return 0;
 	}
@@ -214,7 +225,7 @@ static __always_inline int live_insert(u64 key, struct mt_spill *block)
 	if (b) {
 		i = bucket_search(b, 0);
 		if (i < MT_BUCKET_SLOTS / 2 && !__sync_val_compare_and_swap(&b->key[i], 0, key)) {
-			b->born_ns[i] = block->born_ns;
+			b->born_ns[i] = born_word(block);
 			*(volatile u64 *)&b->meta[i] = block->size << MT_SITE_BITS | block->site;
 			return 0;
 		}

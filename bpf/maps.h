@@ -48,7 +48,12 @@ struct mt_task {
 	__u64 freed_sp;
 	__u64 sp; /* stack pointer at entry of the outermost call */
 	__u64 size;
+	__u64 weight; /* of what is being allocated: see struct mt_spill */
 	__u64 arg;	     /* old block, or where posix_memalign puts its result */
+	/* the caller of the allocation: where its stack begins */
+	struct {
+		__u64 pc, sp, fp;
+	} caller;
 	struct mt_spill old; /* realloc: the block taken out; born_ns 0: there was none */
 	/* sites met lately, by hash: saves the walk through the index, not the comparison of frames */
 	struct {
@@ -271,5 +276,12 @@ struct {
 } growth SEC(".maps");
 
 struct mt_control control;
+
+/* Set before loading: blocks have weights (sampled). Else every block counts as one, and what weights
+ * need is not even loaded. */
+const volatile __u32 weighted;
+
+/* Likewise: the preload library is used, so accounts have lanes. */
+const volatile __u32 with_preload;
 
 #endif

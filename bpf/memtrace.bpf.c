@@ -14,6 +14,7 @@
 
 #include "memtrace/abi.h"
 #include "memtrace/unwind.h"
+#include "memtrace/weight.h"
 #include "maps.h"
 #include "count.h"
 #include "pool.h"
@@ -27,37 +28,10 @@
 #include "account.h"
 #include "member.h"
 #include "inherit.h"
+#include "block.h"
+#include "preload.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
-
-/* A block left the account. */
-static __always_inline void discharge(struct mt_acct *a, u32 slot, const struct mt_spill *block)
-{
-	bool threaded = a->threaded;
-
-	site_sub(block->site, a, block->size, threaded);
-	acct_change(a, slot, 0, -(s64)block->size, -1, 0, threaded);
-}
-
-static __always_inline void unknown_free(struct mt_acct *a, u32 slot, u64 addr)
-{
-	if (a->parent && block_is_inherited(slot, addr))
-		__sync_fetch_and_add(&a->inherited_frees, 1);
-	else
-		__sync_fetch_and_add(&a->unknown_frees, 1);
-}
-
-/* Takes a block out of the live table; 1 when it was there. */
-static __always_inline int block_take(struct mt_acct *a, u32 slot, u64 addr, struct mt_spill *block)
-{
-	u64 key = live_key(addr, slot);
-
-	if (!key || !live_find(key, block, a->threaded ? LIVE_TAKE_THREADED : LIVE_TAKE))
-		return 0;
-	if (*(volatile u32 *)&a->heirs)
-		ghost_leave(a, key, block, bpf_ktime_get_ns());
-	return 1;
-}
 
 static __always_inline void on_free_entry(struct pt_regs *ctx, struct mt_task *t, u32 call)
 {
@@ -96,7 +70,9 @@ static __always_inline struct mt_task *call_enter(struct pt_regs *ctx)
 {
 	struct mt_task *t = member_task();
 
-	if (!t || !t->call)
+	if (!t || (with_preload && is_claimed(t)))
+		return NULL;
+	if (!t->call)
 		return t;
 	if (task_is_nested(ctx, t))
 		return NULL;
@@ -180,63 +156,6 @@ int on_enter(struct pt_regs *ctx)
 	return 0;
 }
 
-/* A block came to be at addr: the table, then the figures. old is what a realloc replaced (born_ns 0:
- * nothing). */
-static __always_inline void charge(struct pt_regs *ctx, struct mt_task *t, struct mt_acct *a,
-				   u64 addr, const struct mt_spill *old)
-{
-	struct mt_spill block = { .size = t->size, .born_ns = bpf_ktime_get_ns() };
-	u64 key = live_key(addr, t->acct);
-	bool threaded = a->threaded;
-	s64 bytes = block.size;
-
-	stack_take(ctx, t, a);
-	block.site = t->stack_end == MT_END_NO_TABLE ? site_cold(ctx, t) : site_intern(t, t->acct);
-	if (!key || live_insert(key, &block)) {
-		count_loss(key ? MT_LOSS_TABLE_FULL : MT_LOSS_BAD_ADDRESS);
-		if (old->born_ns)
-			discharge(a, t->acct, old);
-		return;
-	}
-	if (old->born_ns) {
-		bytes -= old->size;
-		site_sub(old->site, a, old->size, threaded);
-	}
-	site_add(block.site, a, block.size, threaded);
-	size_count(block.size);
-	acct_change(a, t->acct, block.site, bytes, old->born_ns ? 0 : 1, block.born_ns, threaded);
-}
-
-/* realloc came back with a block: what it replaced is in old. */
-static __always_inline void realloc_succeeded(struct mt_task *t, struct mt_acct *a,
-					      struct mt_spill *old)
-{
-	*old = t->old;
-	t->old.born_ns = 0;
-	if (!t->arg)
-		return;
-	__sync_fetch_and_add(&a->reallocs, 1);
-	if (!old->born_ns)
-		unknown_free(a, t->acct, t->arg);
-}
-
-/* realloc came back without: a free by size 0, or a failure that keeps the old block. */
-static __always_inline void realloc_gave_nothing(struct mt_task *t, struct mt_acct *a)
-{
-	struct mt_spill old = t->old;
-
-	if (!t->arg || t->size) {
-		task_put_old_back(t, t->acct);
-		__sync_fetch_and_add(&a->failed_allocs, 1);
-		return;
-	}
-	t->old.born_ns = 0;
-	if (old.born_ns)
-		discharge(a, t->acct, &old);
-	else
-		unknown_free(a, t->acct, t->arg);
-}
-
 /* Return of any function of the family that yields a block. */
 SEC("uprobe")
 int on_return(struct pt_regs *ctx)
@@ -260,7 +179,7 @@ int on_return(struct pt_regs *ctx)
 		return 0;
 	if (call == MT_CALL_REALLOC || call == MT_CALL_REALLOCARRAY) {
 		if (!addr) {
-			realloc_gave_nothing(t, a);
+			realloc_gave_nothing(t, a, block_count(&old));
 			return 0;
 		}
 		realloc_succeeded(t, a, &old);
@@ -273,10 +192,12 @@ int on_return(struct pt_regs *ctx)
 		}
 		addr = (s32)addr == 0 ? out : 0;
 	}
-	if (addr)
-		charge(ctx, t, a, addr, &old);
-	else
+	if (addr) {
+		stack_begin(ctx, t, false);
+		charge(t, a, addr, &old);
+	} else {
 		__sync_fetch_and_add(&a->failed_allocs, 1);
+	}
 	return 0;
 }
 

@@ -109,11 +109,34 @@ GLOBAL int stack_reaches(struct mt_task *t, u64 pc, u64 sp, u64 fp)
 	return REACHES_UNKNOWN;
 }
 
+/* From a site of the preload library to whoever called it: the library's frame at fp is
+ *
+ *	fp -> | caller's fp | address to return to | ...caller's frame...
+ */
+GLOBAL int leave_library(struct mt_task *t, u64 fp)
+{
+	u64 words[2] = {};
+
+	if (!t)
+		return -1;
+	t->frame.sp = fp;
+	if (control.stacks == MT_STACKS_DWARF) { /* the words above will be needed too */
+		if (fp & 7 || window_word(t, fp, &words[0]) || window_word(t, fp + 8, &words[1]))
+			return -1;
+	} else if (bpf_probe_read_user(words, sizeof(words), (void *)fp)) {
+		return -1;
+	}
+	t->caller.pc = words[1];
+	t->caller.sp = fp + sizeof(words);
+	t->caller.fp = words[0];
+	return 0;
+}
+
 /* Unwinds from a call that just returned: pc is in its caller, after the call. As stack_walk(). */
-GLOBAL int stack_unwind(struct mt_task *t, u64 pc, u64 sp, u64 fp)
+GLOBAL int stack_unwind(struct mt_task *t)
 {
 	u32 depth = control.stack_depth, n, end = MT_END_DEPTH, rule;
-	u64 hash = HASH_PRIME, trampoline;
+	u64 hash = HASH_PRIME, trampoline, pc;
 	int step;
 
 	if (!t)
@@ -121,11 +144,13 @@ GLOBAL int stack_unwind(struct mt_task *t, u64 pc, u64 sp, u64 fp)
 	if (!t->trampoline)
 		t->trampoline = trampoline_address();
 	trampoline = t->trampoline;
+	pc = t->caller.pc;
+	if (pc == trampoline)
+		pc = real_return(t->caller.sp - 8, trampoline);
 	t->frame.pc = pc;
-	t->frame.sp = sp;
-	t->frame.fp = fp;
+	t->frame.sp = t->caller.sp;
+	t->frame.fp = t->caller.fp;
 	t->frame.exact = 0;
-	t->window_have = 0;
 	/* What a frame begins with is at the top, because Linux 6.1 takes no loop that falls back into it. */
 	for (n = 0; n < MT_STACK_DEPTH_MAX;) {
 		t->frames[n++] = pc;
@@ -170,8 +195,19 @@ static __always_inline void space_check(struct mt_acct *a)
 		a->removals++;
 }
 
-/* Takes the current call path into t. */
-static __always_inline void stack_take(struct pt_regs *ctx, struct mt_task *t, struct mt_acct *a)
+/* Where the call path begins: at an allocator's return, or at a site inside the preload library. */
+static __always_inline void stack_begin(struct pt_regs *ctx, struct mt_task *t, bool in_library)
+{
+	t->window_have = 0;
+	t->caller.pc = PT_REGS_IP(ctx);
+	t->caller.sp = PT_REGS_SP(ctx);
+	t->caller.fp = PT_REGS_FP(ctx);
+	if (in_library && control.stacks != MT_STACKS_NONE)
+		leave_library(t, t->caller.fp);
+}
+
+/* Takes the call path that began there into t. */
+static __always_inline void stack_take(struct mt_task *t, struct mt_acct *a)
 {
 	u32 how = control.stacks;
 
@@ -184,9 +220,9 @@ static __always_inline void stack_take(struct pt_regs *ctx, struct mt_task *t, s
 		space_check(a);
 		t->space = a->space;
 		t->removals = a->removals;
-		stack_unwind(t, PT_REGS_IP(ctx), PT_REGS_SP(ctx), PT_REGS_FP(ctx));
+		stack_unwind(t);
 	} else if (how == MT_STACKS_FP) {
-		stack_walk(t, PT_REGS_IP(ctx), PT_REGS_SP(ctx), PT_REGS_FP(ctx));
+		stack_walk(t, t->caller.pc, t->caller.sp, t->caller.fp);
 	}
 }
 

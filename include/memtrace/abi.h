@@ -20,7 +20,8 @@
  *
  * key 0 is an empty slot. A slot is taken by a compare-and-swap of key; meta is written last and
  * cleared first, so a reader that sees meta != 0 and the same key twice has seen one block.
- * Blocks that do not fit the packing (size >= 2^44) live in the spill hash.
+ * Blocks that do not fit the packing (size >= 2^44) live in the spill hash. In sessions that weigh blocks
+ * the third word is as weight.h draws it.
  */
 #ifndef MEMTRACE_ABI_H
 #define MEMTRACE_ABI_H
@@ -171,7 +172,10 @@ struct mt_site {
 	__u64 places;	/* hash of what is mapped at its frames; 0: could not be told */
 	__u32 removals; /* of the account, when they were last known to be that */
 	__u32 pad0;
-	__u64 pad[3];
+	/* of the estimates above, in sessions that weigh (weight.h): */
+	__u64 variance_blocks; /* of alloc_blocks, in 1/256 */
+	__u64 variance_low;    /* of alloc_bytes, 128 bits */
+	__u64 variance_high;
 };
 
 enum mt_acct_state {
@@ -191,6 +195,13 @@ enum mt_acct_flag {
 	MT_ACCT_HELD = 1 << 4,	     /* stopped at exec: what is probed now is not late */
 };
 
+/* Who counts for an address space, so that nothing is counted twice. */
+enum mt_lane {
+	MT_LANE_OPEN,	 /* probes on allocators, until the preload library claims it */
+	MT_LANE_PRELOAD, /* its sites alone */
+	MT_LANE_UPROBE,	 /* probes on allocators, whatever the library says */
+};
+
 enum mt_threaded {
 	MT_THREADED_SEEN = 1 << 0,    /* a second thread was made while traced */
 	MT_THREADED_ASSUMED = 1 << 1, /* it may have had one before; until user space has looked */
@@ -207,7 +218,7 @@ struct mt_acct {
 	__u64 unsited_blocks; /* allocated when the site table was full */
 	__u64 unsited_bytes;
 	__u32 threaded; /* not 0: several threads may be in here, counters change by atomics */
-	__u32 pad0;
+	__u32 lane; /* enum mt_lane */
 
 	__u64 peak_at_ns;
 	__u64 peak_blocks;
@@ -280,6 +291,7 @@ struct mt_file_id {
 enum mt_file_known {
 	MT_FILE_PROBED = 1, /* its allocators are, if it has any */
 	MT_FILE_REFUSED,    /* it has one that cannot be: who runs it is not followed */
+	MT_FILE_OWN,	    /* a program with an allocator of its own, which is probed */
 };
 
 struct mt_news {
@@ -380,6 +392,7 @@ struct mt_control {
 	__u32 tree_mnt_ns; /* stop at every exec in another mount namespace than this, unless 0 */
 	__u32 on_limit;
 	__u64 limit_bytes; /* 0: none */
+	__u64 began_ns;	   /* the session; no block is older */
 	__u32 limit_per_process;
 	char adopt_comm[MT_COMM_LEN];
 	struct mt_generations live;
@@ -415,11 +428,12 @@ struct mt_percpu {
 	__u64 size_classes[MT_SIZE_CLASSES];
 };
 
-/* A block that spilled. */
+/* A block out of the table: one that spilled, or is on its way. */
 struct mt_spill {
 	__u64 size;
 	__u64 born_ns;
 	__u64 site;
+	__u64 weight; /* code of the count it stands for, see weight.h; 0: one */
 };
 
 /* A freed block that a forked child may still hold a copy of. */

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0-only) */
+/*
+ * preload.h - the programs on the sites of the preload library (memtrace/preload.h has the contract).
+ *
+ * The library is inside the process and knows what the call was and what came of it, so one event is
+ * one probe and nothing is to be matched. Only realloc has two: the old block goes before the call, as
+ * rule 2 wants, and what was between is kept in the thread's state as for an allocator's own realloc.
+ */
+#ifndef MEMTRACE_BPF_PRELOAD_H
+#define MEMTRACE_BPF_PRELOAD_H
+
+/* No stack pointer at a return is as high: a return probe takes no call of the library for its own. */
+#define SP_OF_LIBRARY (~0ULL - 8)
+
+/* Has the library claimed the thread's address space? Then probes on the allocators are too late. */
+static __always_inline bool is_claimed(const struct mt_task *t)
+{
+	const struct mt_acct *a = acct_at(t->acct);
+
+	return a && a->lane == MT_LANE_PRELOAD;
+}
+
+/* The thread's state and account when the library's word counts there. */
+static __always_inline struct mt_task *claimed_task(struct mt_acct **acct)
+{
+	struct mt_task *t = member_task();
+	struct mt_acct *a;
+
+	if (!t)
+		return NULL;
+	a = acct_at(t->acct);
+	if (!a || a->lane == MT_LANE_UPROBE)
+		return NULL;
+	if (a->lane == MT_LANE_OPEN)
+		a->lane = MT_LANE_PRELOAD;
+	*acct = a;
+	return t;
+}
+
+/* What the block will stand for. The count is rounded to what a code can say, at random. */
+static __always_inline void block_announced(struct mt_task *t, u64 size, u64 count)
+{
+	t->size = size;
+	t->weight = 0;
+	if (!weighted || count <= MT_COUNT_ONE)
+		return;
+	if (count > MT_COUNT_MAX)
+		count = MT_COUNT_MAX;
+	count += bpf_get_prandom_u32() & mt_weight_rest(size_class(count));
+	t->weight = mt_weight_code(count, size_class(count));
+}
+
+SEC("uprobe")
+int preload_claim(struct pt_regs *ctx)
+{
+	struct mt_acct *a;
+
+	claimed_task(&a);
+	return 0;
+}
+
+SEC("uprobe")
+int preload_alloc(struct pt_regs *ctx)
+{
+	struct mt_spill none = {};
+	struct mt_acct *a = NULL;
+	struct mt_task *t = claimed_task(&a);
+
+	if (!t || !a)
+		return 0;
+	block_announced(t, PT_REGS_PARM2(ctx), PT_REGS_PARM4(ctx));
+	stack_begin(ctx, t, true);
+	charge(t, a, PT_REGS_PARM1(ctx), &none);
+	return 0;
+}
+
+SEC("uprobe")
+int preload_free(struct pt_regs *ctx)
+{
+	struct mt_spill block = {};
+	struct mt_acct *a = NULL;
+	struct mt_task *t = claimed_task(&a);
+	u64 addr = PT_REGS_PARM1(ctx);
+
+	if (!t || !a)
+		return 0;
+	if (block_take(a, t->acct, addr, &block))
+		discharge(a, t->acct, &block);
+	else
+		unknown_free(a, t->acct, addr);
+	return 0;
+}
+
+SEC("uprobe")
+int preload_realloc_begin(struct pt_regs *ctx)
+{
+	struct mt_acct *a = NULL;
+	struct mt_task *t = claimed_task(&a);
+
+	if (!t || !a)
+		return 0;
+	t->sp = SP_OF_LIBRARY;
+	t->arg = PT_REGS_PARM1(ctx);
+	t->old.born_ns = 0;
+	block_take(a, t->acct, t->arg, &t->old);
+	t->call = MT_CALL_REALLOC;
+	return 0;
+}
+
+SEC("uprobe")
+int preload_realloc_end(struct pt_regs *ctx)
+{
+	u64 new = PT_REGS_PARM2(ctx), count = PT_REGS_PARM5(ctx);
+	struct mt_spill old = {};
+	struct mt_acct *a = NULL;
+	struct mt_task *t = claimed_task(&a);
+	bool begun;
+
+	if (!t || !a)
+		return 0;
+	begun = t->call == MT_CALL_REALLOC && t->sp == SP_OF_LIBRARY;
+	t->call = MT_CALL_NONE;
+	block_announced(t, PT_REGS_PARM3(ctx), count);
+	if (!begun) {
+		t->arg = 0;
+		t->old.born_ns = 0;
+	}
+	if (!new) {
+		if (begun || count)
+			realloc_gave_nothing(t, a, weighted ? count : 1);
+		return 0;
+	}
+	realloc_succeeded(t, a, &old);
+	if (count) {
+		stack_begin(ctx, t, true);
+		charge(t, a, new, &old);
+	} else if (old.born_ns) {
+		discharge(a, t->acct, &old);
+	}
+	return 0;
+}
+
+SEC("uprobe")
+int preload_failed(struct pt_regs *ctx)
+{
+	struct mt_acct *a = NULL;
+	struct mt_task *t = claimed_task(&a);
+
+	if (t && a)
+		__sync_fetch_and_add(&a->failed_allocs, weighted ? PT_REGS_PARM3(ctx) : 1);
+	return 0;
+}
+
+#endif
