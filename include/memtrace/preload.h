@@ -84,8 +84,7 @@
 #define MT_PRELOAD_COUNT_SHIFT 16
 #define MT_PRELOAD_COUNT_ONE (1ULL << MT_PRELOAD_COUNT_SHIFT)
 
-/* ---- configuration -----------------------------------------------------------------------------
- */
+/* ---- configuration -------------------------------------------------------------------------- */
 
 #define MT_PRELOAD_CONFIG_SECTION ".memtrace_config"
 #define MT_PRELOAD_CONFIG_BYTES 4096		   /* of the section, and its alignment */
@@ -113,8 +112,7 @@ struct mt_preload_config {
 	__u64 generation;   /* any other value than before: read all this again */
 };
 
-/* ---- what the library knows of itself -----------------------------------------------------------
- */
+/* ---- what the library knows of itself ------------------------------------------------------- */
 
 #define MT_PRELOAD_STATS_SECTION ".memtrace_stats"
 

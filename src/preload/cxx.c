@@ -34,7 +34,7 @@
 /* clang-format on */
 
 #define ENUM(symbol, form) OPERATOR_##symbol,
-enum operator{
+enum cxx_operator {
 	NEWS(ENUM) OPERATOR_NEWS,
 	BEFORE_DELETES = OPERATOR_NEWS - 1,
 	DELETES(ENUM) OPERATOR_CNT
@@ -50,8 +50,7 @@ enum operator{
 /* What the allocator has, where it has its own. */
 static real_call owns[OPERATOR_CNT];
 
-/* ---- the allocator's own -----------------------------------------------------------------------
- */
+/* ---- the allocator's own -------------------------------------------------------------------- */
 
 #define OWN_NEW(symbol, form)                             \
 	static void *own_##symbol(PARAMETERS)             \
@@ -76,13 +75,12 @@ NEWS(OWN_NEW)
 	}
 DELETES(OWN_DELETE)
 
-/* ---- nobody's ----------------------------------------------------------------------------------
- */
+/* ---- nobody's ------------------------------------------------------------------------------- */
 
 static const char *const symbols[OPERATOR_CNT];
 
 /* Memory has run out: the C++ runtime knows what to do, if there is one by now. */
-static __attribute__((noinline)) void *give_up(enum operator op, PARAMETERS)
+static __attribute__((noinline)) void *give_up(enum cxx_operator op, PARAMETERS)
 {
 	struct definition found = { .name = symbols[op] };
 
@@ -149,8 +147,7 @@ static void *built_in_delete(PARAMETERS)
 	return NULL;
 }
 
-/* ---- which of them -----------------------------------------------------------------------------
- */
+/* ---- which of them -------------------------------------------------------------------------- */
 
 #define FIRST(symbol, form) static void *first_##symbol(PARAMETERS);
 NEWS(FIRST)

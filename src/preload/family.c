@@ -34,6 +34,10 @@ EXPORT void *realloc(void *old, size_t size)
 	return trace_realloc(old, size, REAL_CALL(next.realloc), size, 0);
 }
 
+/*
+ * Of all the family in glibc this alone calls another by its public name: realloc. That one is
+ * called instead, unless it is to fail; it is no more than that anywhere.
+ */
 EXPORT void *reallocarray(void *old, size_t cnt, size_t size)
 {
 	size_t bytes;
@@ -41,9 +45,16 @@ EXPORT void *reallocarray(void *old, size_t cnt, size_t size)
 	if (!anyone_listens())
 		return next.reallocarray(old, cnt, size);
 	bytes = product(cnt, size);
+	if ((!old || trace_free_passes(old)) && trace_passes(bytes))
+		return next.realloc(old, bytes);
+	if (bytes != cnt * size || !allocator.flat) {
+		if (!old)
+			return trace_alloc(bytes, REAL_CALL(next.reallocarray), 0, cnt, size);
+		return trace_realloc(old, bytes, REAL_CALL(next.reallocarray), cnt, size);
+	}
 	if (!old)
-		return trace_alloc(bytes, REAL_CALL(next.reallocarray), 0, cnt, size);
-	return trace_realloc(old, bytes, REAL_CALL(next.reallocarray), cnt, size);
+		return trace_alloc(bytes, REAL_CALL(next.realloc), 0, bytes, 0);
+	return trace_realloc(old, bytes, REAL_CALL(next.realloc), bytes, 0);
 }
 
 EXPORT void *memalign(size_t align, size_t size)
@@ -97,10 +108,13 @@ EXPORT void cfree(void *block)
 		trace_free(block, REAL_CALL(next.cfree), 0, 0);
 }
 
+/* What the sizes say is checked by nobody yet; glibc goes on to free, maybe by its public name. */
 EXPORT void free_sized(void *block, size_t size)
 {
 	if (!anyone_listens() || !block || trace_free_passes(block))
 		next.free_sized(block, size);
+	else if (allocator.flat)
+		trace_free(block, REAL_CALL(next.free), 0, 0);
 	else
 		trace_free(block, REAL_CALL(next.free_sized), size, 0);
 }
@@ -109,6 +123,8 @@ EXPORT void free_aligned_sized(void *block, size_t align, size_t size)
 {
 	if (!anyone_listens() || !block || trace_free_passes(block))
 		next.free_aligned_sized(block, align, size);
+	else if (allocator.flat)
+		trace_free(block, REAL_CALL(next.free), 0, 0);
 	else
 		trace_free(block, REAL_CALL(next.free_aligned_sized), align, size);
 }

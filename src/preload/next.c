@@ -8,8 +8,7 @@
 #define PAGE_BYTES \
 	4096 /* at least; x86-64 has no other, and for the stand-ins more is not needed */
 
-/* ---- before anything was looked up -------------------------------------------------------------
- */
+/* ---- before anything was looked up ---------------------------------------------------------- */
 
 #define FIRST(result, name, parameters, arguments) \
 	static result first_##name parameters      \
@@ -52,8 +51,7 @@ struct next next = {
 
 struct allocator allocator;
 
-/* ---- what a libc may lack ----------------------------------------------------------------------
- */
+/* ---- what a libc may lack ------------------------------------------------------------------- */
 
 static void *fail(int error)
 {
@@ -131,8 +129,7 @@ static size_t stand_in_usable_size(void *block)
 	return 0;
 }
 
-/* ---- the look-up -------------------------------------------------------------------------------
- */
+/* ---- the look-up ---------------------------------------------------------------------------- */
 
 /* clang-format off */
 enum name {
@@ -148,9 +145,9 @@ static void set(void *pointer, void *found, void *stand_in)
 }
 
 /*
- * glibc's family calls its own insides only. Before 2.34 a hook could be set that calls the public
- * names; the hooks' symbols are hidden versions since. A debugging malloc put in between is another
- * object.
+ * glibc's family calls its own insides only, but for those that family.c knows. Before 2.34 a hook
+ * could be set that calls the public names; the hooks' symbols are hidden versions since. A
+ * debugging malloc put in between is another object.
  */
 static bool is_flat(const struct definition *definitions)
 {

@@ -7,8 +7,7 @@
 #define NEVER INT64_MAX
 #define DISTANCE_MAX 0x1p62
 
-/* ---- numbers -----------------------------------------------------------------------------------
- */
+/* ---- numbers -------------------------------------------------------------------------------- */
 
 /* The finalizer of splitmix64: every bit of the result depends on every bit. */
 uint64_t sample_mix(uint64_t bits)
@@ -95,8 +94,7 @@ static uint64_t round_at_random(double x, uint64_t *state)
 	return whole + (uniform(state) <= x - (double)whole);
 }
 
-/* ---- rules -------------------------------------------------------------------------------------
- */
+/* ---- rules ---------------------------------------------------------------------------------- */
 
 struct sample_rule sample_rule(uint32_t mode, uint64_t sample_bytes, uint64_t probability)
 {

@@ -10,8 +10,7 @@
 	(1 << 20)	/* of stack between the outermost call and one made inside it, at most */
 #define NOT_YET (~0ULL) /* no generation */
 
-/* ---- what the file and others see of it --------------------------------------------------------
- */
+/* ---- what the file and others see of it ----------------------------------------------------- */
 
 /* As built: exact. In assembly, because C puts what is volatile where it can be written. */
 __asm__(".pushsection " MT_PRELOAD_CONFIG_SECTION ", \"a\"\n"
@@ -53,8 +52,7 @@ static struct {
 	uint32_t claimed;
 } once;
 
-/* ---- configuration -----------------------------------------------------------------------------
- */
+/* ---- configuration -------------------------------------------------------------------------- */
 
 /* After the functions were looked up. */
 static __attribute__((noinline)) void claim(void)
@@ -125,8 +123,7 @@ static inline void look_at_config(void)
 		configure();
 }
 
-/* ---- nesting -----------------------------------------------------------------------------------
- */
+/* ---- nesting -------------------------------------------------------------------------------- */
 
 static inline bool is_nested(const uintptr_t *frame)
 {
@@ -163,8 +160,7 @@ static inline void leave(void)
 
 #define FRAME() ((const uintptr_t *)__builtin_frame_address(0))
 
-/* ---- accounts ----------------------------------------------------------------------------------
- */
+/* ---- accounts ------------------------------------------------------------------------------- */
 
 static inline bool is_exact(void)
 {
@@ -222,8 +218,7 @@ static inline enum known take_out(const void *block)
 	return process.every_free ? KNOWN_MAYBE : KNOWN_NOT;
 }
 
-/* ---- calls -------------------------------------------------------------------------------------
- */
+/* ---- calls ---------------------------------------------------------------------------------- */
 
 #define FIRE_ALLOC(block, size, weight)                                                  \
 	do {                                                                             \
@@ -365,8 +360,7 @@ void trace_free(void *block, real_call call, uintptr_t b, uintptr_t c)
 	leave();
 }
 
-/* ---- the start, and fork -----------------------------------------------------------------------
- */
+/* ---- the start, and fork -------------------------------------------------------------------- */
 
 static void before_fork(void)
 {
