@@ -36,11 +36,15 @@ CFLAGS += $(SANITIZE)
 BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Wall -Wextra -Werror \
 	-Wno-unused-parameter -Ivmlinux -Iinclude -Ibpf $(if $(MULTIARCH),-I/usr/include/$(MULTIARCH))
 
-LIB_SRC := $(filter-out $(wildcard src/cli/*.c),$(wildcard src/*/*.c))
+PRELOAD_SRC := $(wildcard src/preload/*.c)
+LIB_SRC := $(filter-out $(wildcard src/cli/*.c) $(PRELOAD_SRC),$(wildcard src/*/*.c))
 CLI_SRC := $(wildcard src/cli/*.c)
 UNIT_SRC := $(wildcard tests/unit/*.c)
 SYSTEM_SRC := $(wildcard tests/system/*.c)
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o)
+PRELOAD_OBJ := $(PRELOAD_SRC:src/%.c=$(BUILD)/%.o)
+# what unit tests call directly, built like everything else
+PRELOAD_PURE := $(patsubst %,$(BUILD)/src/preload/%.o,sample filter lookup)
 CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o)
 UNIT_OBJ := $(UNIT_SRC:%.c=$(BUILD)/%.o)
 SYSTEM_OBJ := $(SYSTEM_SRC:%.c=$(BUILD)/%.o)
@@ -55,8 +59,8 @@ APT_TEST := libcriterion-dev libjansson-dev valgrind perl git redis-server nginx
 
 .DEFAULT_GOAL := all
 
-## all: build memtrace, libmemtrace.a and libmemtrace.so into build/
-all: $(BUILD)/memtrace $(BUILD)/libmemtrace.a $(BUILD)/libmemtrace.so
+## all: build memtrace, its libraries and libmemtrace-preload.so into build/
+all: $(BUILD)/memtrace $(BUILD)/libmemtrace.a $(BUILD)/libmemtrace.so $(BUILD)/libmemtrace-preload.so
 
 ## demo: install what is missing (apt), build, and trace real programs against a 250 MB limit
 demo: deps
@@ -71,7 +75,7 @@ check: deps-test
 test: all unit system
 
 ## unit: run the tests that need no root
-unit: $(BUILD)/tests/unit-tests $(BUILD)/libmemtrace.so
+unit: $(BUILD)/tests/unit-tests $(BUILD)/libmemtrace.so $(BUILD)/libmemtrace-preload.so
 	$(say) TEST unit
 	$(Q)$(BUILD)/tests/unit-tests $(TEST_ARGS)
 
@@ -112,6 +116,7 @@ $(BUILD)/tests/%.o: tests/%.c | $(SKEL)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) -Isrc/cli -DTESTS_DIR='"$(CURDIR)/tests"' -DTARGETS_DIR='"$(CURDIR)/$(BUILD)/tests/targets"' \
 		-DMEMTRACE_BIN='"$(CURDIR)/$(BUILD)/memtrace"' -DMEMTRACE_LIB='"$(CURDIR)/$(BUILD)/libmemtrace.so"' \
+		-DPRELOAD_LIB='"$(CURDIR)/$(BUILD)/libmemtrace-preload.so"' \
 		$(CFLAGS) -c $< -o $@
 
 $(BUILD)/libmemtrace.a: $(LIB_OBJ)
@@ -122,11 +127,29 @@ $(BUILD)/libmemtrace.so: $(LIB_OBJ)
 	$(say) LINK $@
 	$(Q)$(CC) -shared -Wl,-soname,libmemtrace.so.0 -Wl,--exclude-libs,libiberty.a $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# Loaded into every program, whatever libc it has: no library is linked to it, none of the compiler's help
+# is asked for, and it is optimized always (its functions jump where others call). What the kernel
+# makes of a probed site pushes on the stack: no red zone.
+PRELOAD_CFLAGS := -std=gnu11 $(WARN) -O2 -g -fPIC -fvisibility=hidden -ffreestanding -fno-stack-protector \
+	-fno-omit-frame-pointer -fasynchronous-unwind-tables -ftls-model=initial-exec -MMD -MP \
+	$(if $(filter x86,$(ARCH)),-mno-red-zone)
+PRELOAD_LDFLAGS := -shared -nostdlib -Wl,-soname,libmemtrace-preload.so -Wl,-z,now,-z,relro,-z,nodelete,-z,noexecstack \
+	-Wl,--hash-style=both -Wl,--build-id
+
+$(BUILD)/preload/%.o: src/preload/%.c
+	$(say) CC $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) -D_GNU_SOURCE -Iinclude -Isrc $(PRELOAD_CFLAGS) -c $< -o $@
+
+$(BUILD)/libmemtrace-preload.so: $(PRELOAD_OBJ)
+	$(say) LINK $@
+	$(Q)$(CC) $(PRELOAD_LDFLAGS) -o $@ $^
+
 $(BUILD)/memtrace: $(CLI_OBJ) $(BUILD)/libmemtrace.a
 	$(say) LINK $@
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-$(BUILD)/tests/unit-tests: $(UNIT_OBJ) $(filter-out %/main.o,$(CLI_OBJ)) $(BUILD)/libmemtrace.a
+$(BUILD)/tests/unit-tests: $(UNIT_OBJ) $(filter-out %/main.o,$(CLI_OBJ)) $(PRELOAD_PURE) $(BUILD)/libmemtrace.a
 	$(say) LINK $@
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcriterion $(LDLIBS)
 
@@ -197,11 +220,12 @@ fuzz: $(BUILD)/fuzz/fuzz_cfi $(BUILD)/fuzz/fuzz_perf_map $(BUILD)/fuzz/fuzz_symb
 
 ## install: install into DESTDIR/PREFIX
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/include/memtrace \
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/memtrace $(DESTDIR)$(PREFIX)/include/memtrace \
 		$(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/doc/memtrace
 	install -m 755 $(BUILD)/memtrace $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 $(BUILD)/libmemtrace.a $(DESTDIR)$(PREFIX)/lib/
 	install -m 755 $(BUILD)/libmemtrace.so $(DESTDIR)$(PREFIX)/lib/libmemtrace.so.0
+	install -m 755 $(BUILD)/libmemtrace-preload.so $(DESTDIR)$(PREFIX)/lib/memtrace/
 	ln -sf libmemtrace.so.0 $(DESTDIR)$(PREFIX)/lib/libmemtrace.so
 	install -m 644 include/memtrace/memtrace.h $(DESTDIR)$(PREFIX)/include/memtrace/
 	install -m 644 docs/memtrace.8 $(DESTDIR)$(PREFIX)/share/man/man8/
@@ -211,7 +235,7 @@ install: all
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/memtrace $(DESTDIR)$(PREFIX)/lib/libmemtrace.* \
 		$(DESTDIR)$(PREFIX)/include/memtrace/memtrace.h $(DESTDIR)$(PREFIX)/share/man/man8/memtrace.8
-	rm -rf $(DESTDIR)$(PREFIX)/share/doc/memtrace
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/memtrace $(DESTDIR)$(PREFIX)/lib/memtrace
 	rmdir $(DESTDIR)$(PREFIX)/include/memtrace 2>/dev/null || true
 
 ## format: rewrite the sources as .clang-format says
@@ -228,4 +252,4 @@ help:
 
 .PHONY: all demo check test unit system bench fuzz deps deps-test targets bench-programs install uninstall format clean help
 .DELETE_ON_ERROR:
--include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(UNIT_OBJ:.o=.d) $(SYSTEM_OBJ:.o=.d)
+-include $(LIB_OBJ:.o=.d) $(PRELOAD_OBJ:.o=.d) $(PRELOAD_PURE:.o=.d) $(CLI_OBJ:.o=.d) $(UNIT_OBJ:.o=.d) $(SYSTEM_OBJ:.o=.d)

@@ -20,6 +20,7 @@ static const struct layer layers[] = {
 	{ "capture", " base model capture memtrace memtrace.skel.h " },
 	{ "analyze", " base model analyze memtrace " },
 	{ "output", " base model analyze output memtrace " },
+	{ "preload", " preload memtrace " },
 	{ "cli", " base model analyze output cli memtrace " },
 };
 
