@@ -143,6 +143,7 @@ static void target_end(struct target *t)
 
 struct floor {
 	struct probe_kind kind;
+	struct allocator_programs fds;
 	int return_fd, stack_fd; /* programs at the return: empty, or with the kernel's walk */
 	struct bpf_object *object;
 	struct allocators *allocators;
@@ -178,9 +179,9 @@ static void floor_open(struct floor *f, const char *build, enum way way)
 	}
 	if (bpf_object__load(f->object))
 		die("loading the floor");
-	f->kind.malloc_fd = bpf_program__fd(enters[0]);
-	f->kind.free_fd = bpf_program__fd(enters[1]);
-	f->kind.enter_fd = bpf_program__fd(enters[2]);
+	f->fds.malloc_fd = bpf_program__fd(enters[0]);
+	f->fds.free_fd = bpf_program__fd(enters[1]);
+	f->fds.enter_fd = bpf_program__fd(enters[2]);
 	f->return_fd = bpf_program__fd(ret);
 	f->stack_fd = bpf_program__fd(stack);
 	f->allocators = allocators_new(NULL, NULL);
@@ -198,10 +199,14 @@ static void floor_map(void *ctx, const struct process_map *map)
 	fd = process_open_map(f->pid, map);
 	file = fd >= 0 ? allocators_file(f->allocators, fd, map->path) : NULL;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	if (file && file->site_cnt &&
-	    probe_set_attach(&f->kind, path, f->way == ATTACHED ? f->pid : 0, file->sites,
-			     file->site_cnt, &f->set))
-		die("attaching the floor");
+	if (file && file->site_cnt) {
+		struct probe_hook hooks[2 * file->site_cnt];
+		size_t n = programs_hooks(&f->fds, file->sites, file->site_cnt, hooks);
+
+		if (!n || probe_set_attach(&f->kind, path, f->way == ATTACHED ? f->pid : 0, hooks, n,
+					   &f->set))
+			die("attaching the floor");
+	}
 	if (fd >= 0)
 		close(fd);
 }
@@ -285,7 +290,7 @@ static double run_variant(enum variant v, const char *build, struct floor *floor
 	if (v >= NO_STACKS)
 		return run_memtrace(build, floor->way, variant_stacks[v], pairs, depth, threads);
 	t = target_start(build, NULL, pairs, depth, threads);
-	floor->kind.return_fd = v == KERNEL_WALK ? floor->stack_fd : floor->return_fd;
+	floor->fds.return_fd = v == KERNEL_WALK ? floor->stack_fd : floor->return_fd;
 	ns = v == UNTRACED ? target_run(&t) : run_floor(floor, &t);
 	target_end(&t);
 	return ns;

@@ -2,14 +2,9 @@
 #include "capture/programs.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/perf_event.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -19,113 +14,12 @@
 #include "memtrace/abi.h"
 #include "memtrace.skel.h"
 
-/* Not in the headers of kernels the build must work with. Values are kernel ABI. */
-#define CLOSERS_MAX 31
-#define UPROBE_MULTI_RETURN 1
-#define LINK_CREATE_CMD 28
-
-/* The head of union bpf_attr for BPF_LINK_CREATE of a multi-uprobe link (Linux 6.6). */
-struct multi_attr {
-	uint32_t prog_fd;
-	uint32_t target_fd;
-	uint32_t attach_type;
-	uint32_t flags;
-	uint64_t path;
-	uint64_t offsets;
-	uint64_t ref_ctr_offsets;
-	uint64_t cookies;
-	uint32_t cnt;
-	uint32_t multi_flags;
-	uint32_t pid;
-	uint32_t pad;
-};
-
-struct probe_set {
-	int *fds; /* links, and for perf uprobes their events */
-	size_t cnt;
-};
-
-static int multi_link(int prog_fd, const char *path, pid_t pid, const uint64_t *offsets,
-		      const uint64_t *cookies, size_t cnt, bool returns)
-{
-	struct multi_attr attr = {
-		.prog_fd = prog_fd,
-		.attach_type = PROBE_ATTACH_MULTI,
-		.path = (uintptr_t)path,
-		.offsets = (uintptr_t)offsets,
-		.cookies = (uintptr_t)cookies,
-		.cnt = cnt,
-		.multi_flags = returns ? UPROBE_MULTI_RETURN : 0,
-		.pid = pid,
-	};
-	int fd = syscall(SYS_bpf, LINK_CREATE_CMD, &attr, sizeof(attr));
-
-	return fd < 0 ? -errno : fd;
-}
-
-static bool kernel_version(unsigned int *major, unsigned int *minor, unsigned int *patch)
-{
-	struct utsname name;
-
-	*patch = 0;
-	return !uname(&name) && sscanf(name.release, "%u.%u.%u", major, minor, patch) >= 2;
-}
-
-bool programs_seccomp_is_deadly(void)
-{
-	unsigned int major, minor, patch;
-
-	if (!kernel_version(&major, &minor, &patch) || major != 6)
-		return false;
-	return minor == 11 || (minor == 12 && patch < 16) || (minor == 13 && patch < 4);
-}
-
-/* The pid filter of multi-uprobe links passed only one thread before 6.10. */
-static bool kernel_has_multi(bool by_pid)
-{
-	unsigned int major, minor, patch;
-
-	if (getenv("MEMTRACE_NO_MULTI") || !kernel_version(&major, &minor, &patch))
-		return false;
-	return major > 6 || (major == 6 && minor >= (by_pid ? 10 : 6));
-}
-
-static int read_number(const char *path, const char *format, int *out)
-{
-	FILE *f = fopen(path, "re");
-	int got;
-
-	if (!f)
-		return -errno;
-	got = fscanf(f, format, out);
-	fclose(f);
-	return got == 1 ? 0 : -EINVAL;
-}
-
-static int find_perf_type(struct probe_kind *p, struct message *why)
-{
-	const char *dir = "/sys/bus/event_source/devices/uprobe";
-	char path[128];
-
-	snprintf(path, sizeof(path), "%s/type", dir);
-	if (read_number(path, "%d", &p->perf_type))
-		return message_set(why, -ENOTSUP,
-				   "this kernel has no uprobes: %s is missing (use a kernel with "
-				   "CONFIG_UPROBE_EVENTS, and mount /sys)", path);
-	snprintf(path, sizeof(path), "%s/format/retprobe", dir);
-	if (read_number(path, "config:%d", &p->return_bit))
-		p->return_bit = 0;
-	return 0;
-}
-
-int probe_kind_init(struct probe_kind *kind, bool by_pid, struct message *why)
-{
-	*kind = (struct probe_kind){
-		.malloc_fd = -1, .free_fd = -1, .enter_fd = -1, .return_fd = -1, .perf_type = -1,
-	};
-	kind->multi = kernel_has_multi(by_pid);
-	return kind->multi ? 0 : find_perf_type(kind, why);
-}
+/* Which of them hang on allocators, on the preload library, on process life. */
+#define ALLOCATOR_PROGRAMS(X) X(on_malloc) X(on_free) X(on_enter) X(on_return)
+#define PRELOAD_PROGRAMS(X) \
+	X(preload_claim) X(preload_alloc) X(preload_free) X(preload_realloc_begin) \
+	X(preload_realloc_end) X(preload_failed)
+#define LIFE_PROGRAMS(X) X(on_newtask) X(on_exec) X(on_exit) X(settle_tasks) X(list_code)
 
 static int quiet(enum libbpf_print_level level, const char *format, va_list args)
 {
@@ -150,35 +44,84 @@ static int why_not_loaded(int err, struct message *why)
 			   "MEMTRACE_LIBBPF_LOG=1 shows the loader's own words)", strerror(-err));
 }
 
-int programs_load(struct programs *p, uint32_t acct_cnt, bool by_pid, struct message *why)
+static void choose(struct memtrace_bpf *skel, const struct probe_kind *kind, bool allocators,
+		   bool preload, bool life)
+{
+#define CHOOSE(name, wanted, on_code)                                                              \
+	bpf_program__set_autoload(skel->progs.name, wanted);                                       \
+	if (kind->multi && (on_code))                                                              \
+		bpf_program__set_expected_attach_type(skel->progs.name, PROBE_ATTACH_MULTI);
+#define X(name) CHOOSE(name, allocators, true)
+	ALLOCATOR_PROGRAMS(X)
+#undef X
+#define X(name) CHOOSE(name, preload, true)
+	PRELOAD_PROGRAMS(X)
+#undef X
+#define X(name) CHOOSE(name, life, false)
+	LIFE_PROGRAMS(X)
+#undef X
+#undef CHOOSE
+}
+
+int programs_load(struct programs *p, const struct programs_want *want, struct message *why)
 {
 	int err;
 
 	memset(p, 0, sizeof(*p));
-	err = probe_kind_init(&p->kind, by_pid, why);
+	p->want = *want;
+	err = probe_kind_init(&p->kind, want->by_pid, why);
 	if (err)
 		return err;
 	libbpf_set_print(quiet);
 	p->skel = memtrace_bpf__open();
 	if (!p->skel)
 		return why_not_loaded(-errno, why);
-	if (p->kind.multi) {
-		bpf_program__set_expected_attach_type(p->skel->progs.on_malloc, PROBE_ATTACH_MULTI);
-		bpf_program__set_expected_attach_type(p->skel->progs.on_free, PROBE_ATTACH_MULTI);
-		bpf_program__set_expected_attach_type(p->skel->progs.on_enter, PROBE_ATTACH_MULTI);
-		bpf_program__set_expected_attach_type(p->skel->progs.on_return,
-						      PROBE_ATTACH_MULTI);
-	}
-	bpf_map__set_max_entries(p->skel->maps.accts, acct_cnt);
+	choose(p->skel, &p->kind, !want->preload, want->preload, true);
+	p->skel->rodata->with_preload = want->preload;
+	p->skel->rodata->weighted = want->weighted;
+	bpf_map__set_max_entries(p->skel->maps.accts, want->acct_cnt);
 	err = memtrace_bpf__load(p->skel);
 	if (err) {
 		programs_unload(p);
 		return why_not_loaded(err, why);
 	}
-	p->kind.malloc_fd = bpf_program__fd(p->skel->progs.on_malloc);
-	p->kind.free_fd = bpf_program__fd(p->skel->progs.on_free);
-	p->kind.enter_fd = bpf_program__fd(p->skel->progs.on_enter);
-	p->kind.return_fd = bpf_program__fd(p->skel->progs.on_return);
+	p->on_allocators = want->preload ? NULL : p->skel;
+	return 0;
+}
+
+/* The maps are those of the first object, what is in them included. */
+static int share_maps(struct memtrace_bpf *from, struct memtrace_bpf *to)
+{
+	struct bpf_map *map, *twin;
+	int err = 0;
+
+	bpf_object__for_each_map(map, to->obj) {
+		twin = bpf_object__find_map_by_name(from->obj, bpf_map__name(map));
+		err = err ?: twin ? bpf_map__reuse_fd(map, bpf_map__fd(twin)) : -ENOENT;
+	}
+	return err;
+}
+
+int programs_need_allocators(struct programs *p)
+{
+	struct memtrace_bpf *more;
+	int err;
+
+	if (p->on_allocators)
+		return 0;
+	more = memtrace_bpf__open();
+	if (!more)
+		return -errno;
+	choose(more, &p->kind, true, false, false);
+	more->rodata->with_preload = p->want.preload;
+	more->rodata->weighted = p->want.weighted;
+	err = share_maps(p->skel, more);
+	err = err ?: memtrace_bpf__load(more);
+	if (err) {
+		memtrace_bpf__destroy(more);
+		return err;
+	}
+	p->on_allocators = more;
 	return 0;
 }
 
@@ -253,151 +196,29 @@ int programs_list_code(struct programs *p, pid_t pid, code_fn see, void *ctx)
 
 void programs_unload(struct programs *p)
 {
+	if (p->on_allocators && p->on_allocators != p->skel)
+		memtrace_bpf__destroy(p->on_allocators);
 	if (p->skel)
 		memtrace_bpf__destroy(p->skel);
-	p->skel = NULL;
+	p->skel = p->on_allocators = NULL;
 }
 
-uint64_t programs_missed(const struct programs *p)
-{
-	struct bpf_program *program;
-	uint64_t missed = 0;
-
-	bpf_object__for_each_program(program, p->skel->obj) {
-		struct bpf_prog_info info = {};
-		uint32_t size = sizeof(info);
-
-		if (!bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size))
-			missed += info.recursion_misses;
-	}
-	return missed;
-}
-
-void programs_each_verified(const struct programs *p, verified_fn see, void *ctx)
-{
-	struct bpf_program *program;
-
-	bpf_object__for_each_program(program, p->skel->obj) {
-		struct bpf_prog_info info = {};
-		uint32_t size = sizeof(info);
-
-		if (!bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size))
-			see(ctx, bpf_program__name(program), info.verified_insns);
-	}
-}
-
-static int set_add(struct probe_set *set, int fd)
-{
-	int *grown;
-
-	if (fd < 0)
-		return fd;
-	grown = realloc(set->fds, (set->cnt + 1) * sizeof(*grown));
-	if (!grown) {
-		close(fd);
-		return -ENOMEM;
-	}
-	set->fds = grown;
-	set->fds[set->cnt++] = fd;
-	return 0;
-}
-
-static int enter_program(const struct probe_kind *p, uint32_t call)
-{
-	return call == MT_CALL_MALLOC ? p->malloc_fd : call == MT_CALL_FREE ? p->free_fd : p->enter_fd;
-}
-
-/* One link for all sites of one program. */
-static int attach_multi_one(const struct probe_kind *p, int prog_fd, bool returns, const char *path,
-			    pid_t pid, const struct probe_site *sites, size_t cnt,
-			    struct probe_set *set)
-{
-	uint64_t *words = calloc(cnt, 2 * sizeof(*words)), *offsets = words, *cookies = words + cnt;
-	size_t n = 0;
-	int err;
-
-	if (!words)
-		return -ENOMEM;
-	for (size_t i = 0; i < cnt; i++) {
-		if (returns ? !sites[i].returns : enter_program(p, sites[i].call) != prog_fd)
-			continue;
-		offsets[n] = sites[i].offset;
-		cookies[n++] = sites[i].call;
-	}
-	err = n ? set_add(set, multi_link(prog_fd, path, pid, offsets, cookies, n, returns)) : 0;
-	free(words);
-	return err;
-}
-
-static int attach_multi(const struct probe_kind *p, const char *path, pid_t pid,
-			const struct probe_site *sites, size_t cnt, struct probe_set *set)
-{
-	const int enters[] = { p->free_fd, p->enter_fd, p->malloc_fd };
-	int err;
-
-	/* returns first: an entry whose return is not seen would look like a call that never ended */
-	err = attach_multi_one(p, p->return_fd, true, path, pid, sites, cnt, set);
-	for (size_t i = 0; i < sizeof(enters) / sizeof(enters[0]) && !err; i++)
-		err = attach_multi_one(p, enters[i], false, path, pid, sites, cnt, set);
-	return err;
-}
-
-static int attach_perf_one(const struct probe_kind *p, const char *path, pid_t pid,
-			   const struct probe_site *site, bool returns, struct probe_set *set)
-{
-	struct perf_event_attr attr = {
-		.type = p->perf_type,
-		.size = sizeof(attr),
-		.config = returns ? 1ULL << p->return_bit : 0,
-		.uprobe_path = (uintptr_t)path,
-		.probe_offset = site->offset,
-	};
-	LIBBPF_OPTS(bpf_link_create_opts, opts, .perf_event.bpf_cookie = site->call);
-	int event, link, err;
-
-	event = syscall(SYS_perf_event_open, &attr, pid ? pid : -1, pid ? -1 : 0, -1,
-			PERF_FLAG_FD_CLOEXEC);
-	if (event < 0)
-		return -errno;
-	link = bpf_link_create(returns ? p->return_fd : enter_program(p, site->call), event, BPF_PERF_EVENT, &opts);
-	if (link < 0) {
-		err = -errno;
-		close(event);
-		return err;
-	}
-	err = set_add(set, link);
-	if (!err)
-		return set_add(set, event);
-	close(event);
-	return err;
-}
-
-static int attach_perf(const struct probe_kind *p, const char *path, pid_t pid,
-		       const struct probe_site *sites, size_t cnt, struct probe_set *set)
-{
-	int err = 0;
-
-	for (size_t i = 0; i < cnt && !err; i++)
-		if (sites[i].returns)
-			err = attach_perf_one(p, path, pid, &sites[i], true, set);
-	for (size_t i = 0; i < cnt && !err; i++)
-		err = attach_perf_one(p, path, pid, &sites[i], false, set);
-	return err;
-}
+/* ---- where programs go ----------------------------------------------------------------------------- */
 
 static int place_in_order(const struct probe_site *site)
 {
 	switch (site->call) {
 	case MT_CALL_FREE:
-	case MT_CALL_FREE_SIZED:
 		return 0;
+	case MT_CALL_FREE_SIZED:
+		return 1;
 	case MT_CALL_REALLOC:
 	case MT_CALL_REALLOCARRAY:
-		return 1;
+		return 2;
 	case MT_CALL_MALLOC:
-		return 3;
+		return 4;
 	}
-	return 2;
+	return 3;
 }
 
 static int by_order(const void *a, const void *b)
@@ -405,93 +226,120 @@ static int by_order(const void *a, const void *b)
 	return place_in_order(a) - place_in_order(b);
 }
 
-int probe_set_attach(const struct probe_kind *p, const char *path, pid_t pid,
-		     const struct probe_site *sites, size_t cnt, struct probe_set **out)
+size_t programs_hooks(const struct allocator_programs *fds, const struct probe_site *sites, size_t cnt,
+		      struct probe_hook *hooks)
 {
 	struct probe_site *ordered = calloc(cnt, sizeof(*ordered));
-	struct probe_set *set = calloc(1, sizeof(*set));
-	int err = -ENOMEM;
-
-	/* The kernel places them one after another while processes run: what takes blocks out comes before
-	 * what puts them in, so that no block is counted whose free is missed. */
-	if (ordered && set) {
-		memcpy(ordered, sites, cnt * sizeof(*ordered));
-		qsort(ordered, cnt, sizeof(*ordered), by_order);
-		err = p->multi ? attach_multi(p, path, pid, ordered, cnt, set) :
-				 attach_perf(p, path, pid, ordered, cnt, set);
-	}
-	free(ordered);
-	if (err) {
-		probe_set_detach(set);
-		return err;
-	}
-	*out = set;
-	return 0;
-}
-
-struct closing {
-	const struct probe_set *set;
-	size_t next; /* shared by the threads */
-};
-
-static void *close_some(void *arg)
-{
-	struct closing *c = arg;
-	size_t i;
-
-	while ((i = __atomic_fetch_add(&c->next, 1, __ATOMIC_RELAXED)) < c->set->cnt)
-		close(c->set->fds[i]);
-	return NULL;
-}
-
-/* The kernel waits for grace periods at each close; closing side by side shares them. */
-void probe_set_detach(struct probe_set *set)
-{
-	pthread_t threads[CLOSERS_MAX];
-	struct closing c = { .set = set };
 	size_t n = 0;
 
-	if (!set)
-		return;
-	while (n < CLOSERS_MAX && n + 1 < set->cnt &&
-	       !pthread_create(&threads[n], NULL, close_some, &c))
-		n++;
-	close_some(&c);
-	while (n)
-		pthread_join(threads[--n], NULL);
-	free(set->fds);
-	free(set);
+	if (!ordered)
+		return 0;
+	memcpy(ordered, sites, cnt * sizeof(*ordered));
+	qsort(ordered, cnt, sizeof(*ordered), by_order);
+	for (size_t i = 0; i < cnt; i++)
+		if (ordered[i].returns)
+			hooks[n++] = (struct probe_hook){ .prog_fd = fds->return_fd,
+							  .offset = ordered[i].offset,
+							  .cookie = ordered[i].call,
+							  .returns = true };
+	for (size_t i = 0; i < cnt; i++) {
+		uint32_t call = ordered[i].call;
+
+		hooks[n++] = (struct probe_hook){
+			.prog_fd = call == MT_CALL_MALLOC ? fds->malloc_fd :
+				   call == MT_CALL_FREE	  ? fds->free_fd :
+							    fds->enter_fd,
+			.offset = ordered[i].offset,
+			.cookie = call,
+		};
+	}
+	free(ordered);
+	return n;
 }
 
-struct detaching {
-	pthread_t thread;
-	struct probe_set *set;
+int programs_attach_allocator(struct programs *p, const char *path, pid_t pid,
+			      const struct probe_site *sites, size_t cnt, struct probe_set **set)
+{
+	struct probe_hook *hooks = calloc(cnt, 2 * sizeof(*hooks));
+	struct allocator_programs fds;
+	size_t n;
+	int err = hooks ? programs_need_allocators(p) : -ENOMEM;
+
+	if (!err) {
+		fds.malloc_fd = bpf_program__fd(p->on_allocators->progs.on_malloc);
+		fds.free_fd = bpf_program__fd(p->on_allocators->progs.on_free);
+		fds.enter_fd = bpf_program__fd(p->on_allocators->progs.on_enter);
+		fds.return_fd = bpf_program__fd(p->on_allocators->progs.on_return);
+		n = programs_hooks(&fds, sites, cnt, hooks);
+		err = n ? probe_set_attach(&p->kind, path, pid, hooks, n, set) : -ENOMEM;
+	}
+	free(hooks);
+	return err;
+}
+
+int programs_of_preload(const struct programs *p, const char *site)
+{
+#define X(name)                                              \
+	if (!strcmp(site, #name + strlen("preload_")))       \
+		return bpf_program__fd(p->skel->progs.name);
+	PRELOAD_PROGRAMS(X)
+#undef X
+	return -ENOENT;
+}
+
+/* ---- what the kernel says of them ------------------------------------------------------------------- */
+
+typedef void (*info_fn)(void *ctx, const char *name, const struct bpf_prog_info *info);
+
+static void each_info(const struct memtrace_bpf *skel, info_fn see, void *ctx)
+{
+	struct bpf_program *program;
+
+	if (!skel)
+		return;
+	bpf_object__for_each_program(program, skel->obj) {
+		struct bpf_prog_info info = {};
+		uint32_t size = sizeof(info);
+
+		if (bpf_program__fd(program) >= 0 &&
+		    !bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size))
+			see(ctx, bpf_program__name(program), &info);
+	}
+}
+
+static void add_missed(void *ctx, const char *name, const struct bpf_prog_info *info)
+{
+	(void)name;
+	*(uint64_t *)ctx += info->recursion_misses;
+}
+
+uint64_t programs_missed(const struct programs *p)
+{
+	uint64_t missed = 0;
+
+	each_info(p->skel, add_missed, &missed);
+	if (p->on_allocators != p->skel)
+		each_info(p->on_allocators, add_missed, &missed);
+	return missed;
+}
+
+struct verified {
+	verified_fn see;
+	void *ctx;
 };
 
-static void *detach_thread(void *arg)
+static void tell_verified(void *ctx, const char *name, const struct bpf_prog_info *info)
 {
-	probe_set_detach(((struct detaching *)arg)->set);
-	return NULL;
+	const struct verified *v = ctx;
+
+	v->see(v->ctx, name, info->verified_insns);
 }
 
-struct detaching *probe_set_detach_later(struct probe_set *set)
+void programs_each_verified(const struct programs *p, verified_fn see, void *ctx)
 {
-	struct detaching *d = calloc(1, sizeof(*d));
+	struct verified v = { see, ctx };
 
-	if (d) {
-		d->set = set;
-		if (!pthread_create(&d->thread, NULL, detach_thread, d))
-			return d;
-	}
-	free(d);
-	probe_set_detach(set);
-	return NULL;
-}
-
-void probe_set_detached(struct detaching *d)
-{
-	if (!d)
-		return;
-	pthread_join(d->thread, NULL);
-	free(d);
+	each_info(p->skel, tell_verified, &v);
+	if (p->on_allocators != p->skel)
+		each_info(p->on_allocators, tell_verified, &v);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * programs.h - the BPF programs of a session, loaded; and the probes that hang them on code.
+ * programs.h - the BPF programs of a session: loaded, and which of them goes where.
  *
- * A probe set is all probes of one file: entries and returns. It is bound to an inode (pid 0) or
- * to the address space of one process.
+ * Those for allocators are many instructions to verify (0.25 s). A session of the preload library loads
+ * them when the first allocator is to be probed, which may be never; they share all maps.
  */
 #ifndef CAPTURE_PROGRAMS_H
 #define CAPTURE_PROGRAMS_H
@@ -13,39 +13,58 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "capture/probes.h"
+
 struct memtrace_bpf; /* the skeleton */
-struct message;
 
-/* What is hung on code, and how. */
-struct probe_kind {
-	int malloc_fd, free_fd;	 /* programs for the entry of these two ... */
-	int enter_fd;		 /* ... and of all others */
-	int return_fd;		 /* for every return */
-	bool multi;		 /* multi-uprobe links; the programs were loaded for them */
-	int perf_type;		 /* of perf uprobes; -1 unless needed */
-	int return_bit;		 /* of perf_event_attr.config for a return probe */
+struct programs_want {
+	uint32_t acct_cnt; /* address spaces that can be traced at one time */
+	bool by_pid;	   /* probes will be bound to processes (see probe_kind_init) */
+	bool preload;	   /* the preload library is used */
+	bool weighted;	   /* blocks have weights: what is counted are estimates */
 };
-
-/* Finds out what this kernel has. 0, or -ENOTSUP when it has no uprobes. Links bound to a process fire
- * for its thread group: a vfork or CLONE_VM child needs its own. (Perf uprobes fire for the address
- * space, but end with the leader thread, and take 2 s to remove.) */
-int probe_kind_init(struct probe_kind *kind, bool by_pid, struct message *why);
 
 struct programs {
 	struct memtrace_bpf *skel;
+	struct memtrace_bpf *on_allocators; /* has those; NULL: not loaded yet */
+	struct programs_want want;
 	struct probe_kind kind;
 };
 
-/* The expected attach type of programs on multi-uprobe links; kernel ABI that older headers lack. */
-#define PROBE_ATTACH_MULTI 48
+/* Opens and loads. On failure the sentence is in why and nothing stays behind. */
+int programs_load(struct programs *programs, const struct programs_want *want, struct message *why);
 
-/* Opens and loads. acct_cnt: address spaces that can be traced at one time; by_pid: probes will be
- * bound to processes (see probe_kind_init). On failure the sentence is in why and nothing stays
- * behind. */
-int programs_load(struct programs *programs, uint32_t acct_cnt, bool by_pid, struct message *why);
+/* Loads those for allocators, unless that was done. 0 or -errno. */
+int programs_need_allocators(struct programs *programs);
 
 /* Attaches the fork, exec and exit programs. */
 int programs_attach_life(struct programs *programs, struct message *why);
+
+/* One allocation function of a file. */
+struct probe_site {
+	uint64_t offset; /* in the file */
+	uint32_t call;	 /* enum mt_call */
+	bool returns;	 /* wants a return probe too */
+};
+
+/* What runs where: at the entry of malloc, of free, of all others, and at every return. */
+struct allocator_programs {
+	int malloc_fd, free_fd, enter_fd, return_fd;
+};
+
+/* Fills hooks, room for two a site, in the order they are to be hung; their count, or 0 without memory.
+ * The kernel places them one after another while processes run. Returns come first: an entry whose return
+ * is not seen would look like a call that never ended. Then what takes blocks out before what puts them
+ * in, so that no block is counted whose free is missed. */
+size_t programs_hooks(const struct allocator_programs *fds, const struct probe_site *sites, size_t cnt,
+		      struct probe_hook *hooks);
+
+/* Probes an allocator; see probe_set_attach(). */
+int programs_attach_allocator(struct programs *programs, const char *path, pid_t pid,
+			      const struct probe_site *sites, size_t cnt, struct probe_set **set);
+
+/* The program for a site of the preload library, by the site's name: an fd, or -ENOENT. */
+int programs_of_preload(const struct programs *programs, const char *site);
 
 /* Settles what threads were doing when tracing was closed (MT_EPOCH_CLOSED); the probes must be gone. */
 int programs_settle(struct programs *programs);
@@ -57,19 +76,6 @@ int programs_list_code(struct programs *programs, pid_t pid, code_fn see, void *
 
 void programs_unload(struct programs *programs);
 
-/* One probed function. */
-struct probe_site {
-	uint64_t offset; /* in the file */
-	uint32_t call;	 /* enum mt_call */
-	bool returns;	 /* wants a return probe too */
-};
-
-struct probe_set;
-
-/* path must name the inode for as long as this call takes (/proc/self/fd/N does). */
-int probe_set_attach(const struct probe_kind *kind, const char *path, pid_t pid,
-		     const struct probe_site *sites, size_t cnt, struct probe_set **set);
-
 /* Runs of the programs that the kernel skipped because one was running on the CPU already. */
 uint64_t programs_missed(const struct programs *programs);
 
@@ -77,21 +83,5 @@ uint64_t programs_missed(const struct programs *programs);
  * that does not say, before 5.16). */
 typedef void (*verified_fn)(void *ctx, const char *program, uint32_t instructions);
 void programs_each_verified(const struct programs *programs, verified_fn see, void *ctx);
-
-/* Takes NULL. Waits for the kernel (about 0.1 s), while the targets run on. */
-void probe_set_detach(struct probe_set *set);
-
-/* The same without waiting: a thread of its own does it. Returns a handle to give to
- * probe_set_detached(), or NULL when it is done already. A process that exits in between would cut the
- * kernel's work short. */
-struct detaching;
-struct detaching *probe_set_detach_later(struct probe_set *set);
-
-/* Waits for one of these to be done. Takes NULL. */
-void probe_set_detached(struct detaching *detaching);
-
-/* True where a return probe ends a process whose seccomp filter does not know the uretprobe system
- * call (6.11 until the filter was told to let it pass). */
-bool programs_seccomp_is_deadly(void);
 
 #endif

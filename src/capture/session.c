@@ -136,7 +136,10 @@ static int load_parts(struct memtrace *s)
 				   dlerror());
 	capstone_unload(&capstone);
 	s->slot_cnt = account_slots();
-	err = programs_load(&s->programs, s->slot_cnt, s->by_pid, &s->error);
+	err = programs_load(&s->programs, &(struct programs_want){
+					  .acct_cnt = s->slot_cnt,
+					  .by_pid = s->by_pid,
+				  }, &s->error);
 	if (err)
 		return err;
 	programs_each_verified(&s->programs, log_verified, s);
@@ -226,7 +229,7 @@ static int set_target(struct memtrace *s, enum session_target target, const char
 
 static int check_seccomp(struct memtrace *s, pid_t pid)
 {
-	if (!process_seccomp(pid) || !programs_seccomp_is_deadly())
+	if (!process_seccomp(pid) || !probes_seccomp_is_deadly())
 		return 0;
 	return message_set(&s->error, -EPERM, "pid %d runs under a seccomp filter, and on this kernel a "
 			   "return probe would end it (update the kernel: 6.12.16, 6.13.4, 6.14 or newer)",

@@ -93,7 +93,8 @@ static int attach_file(struct memtrace *s, int fd, const char *name, pid_t pid)
 	if (s->ending) /* news of an exec a moment ago must not put probes back */
 		return 0;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	err = probe_set_attach(&s->programs.kind, path, pid, file->sites, file->site_cnt, &entry.set);
+	err = programs_attach_allocator(&s->programs, path, pid, file->sites, file->site_cnt,
+					&entry.set);
 	if (err == -ESRCH) {
 		/* no trouble: its row says that it was not followed */
 		session_log(s, MEMTRACE_LOG_INFO, "cannot probe %s for pid %d: it ended", name, pid);
