@@ -15,7 +15,7 @@
 #include "capture/cfi_cache.h"
 #include "capture/elf_file.h"
 #include "capture/modules.h"
-#include "capture/tables.h"
+#include "capture/unwind_rows.h"
 
 /* Rows of one build id (or of one file without). */
 struct rows {
@@ -40,7 +40,7 @@ struct known_module {
 #define NO_ROWS ((size_t)-1)
 
 struct code {
-	struct tables *tables;
+	struct unwind_rows *kernel_rows;
 	char *cache_dir;
 	struct rows *rows;
 	size_t rows_cnt;
@@ -53,14 +53,14 @@ struct code {
 	void *ctx;
 };
 
-struct code *code_new(struct tables *tables, const char *cache_dir,
+struct code *code_new(struct unwind_rows *kernel_rows, const char *cache_dir,
 		      void (*log)(void *ctx, const char *line), void *ctx)
 {
 	struct code *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return NULL;
-	c->tables = tables;
+	c->kernel_rows = kernel_rows;
 	c->generated = NO_ROWS;
 	c->log = log;
 	c->ctx = ctx;
@@ -200,7 +200,7 @@ static size_t load_rows(struct code *c, int fd, const struct elf_file *elf, cons
 	*err = -ENOMEM;
 	if (offsets && grown) {
 		cnt = rows_to_offsets(elf, &table, offsets);
-		*err = tables_add_rows(c->tables, offsets, cnt, &fresh.table);
+		*err = unwind_rows_add(c->kernel_rows, offsets, cnt, &fresh.table);
 	}
 	free(offsets);
 	cfi_table_fini(&table);
@@ -226,7 +226,7 @@ static size_t generated_rows(struct code *c, int *err)
 	if (!grown)
 		return NO_ROWS;
 	c->rows = grown;
-	*err = tables_add_rows(c->tables, &row, 1, &fresh.table);
+	*err = unwind_rows_add(c->kernel_rows, &row, 1, &fresh.table);
 	if (*err)
 		return NO_ROWS;
 	c->rows[c->rows_cnt] = fresh;
@@ -239,7 +239,7 @@ static int publish(struct code *c, const struct mt_code_file *key, size_t rows)
 {
 	static const struct mt_code_table none;
 
-	return tables_publish_code(c->tables, key, rows == NO_ROWS ? &none : &c->rows[rows].table);
+	return unwind_rows_publish(c->kernel_rows, key, rows == NO_ROWS ? &none : &c->rows[rows].table);
 }
 
 static struct file *add(struct code *c, int fd, const char *name, const struct mt_code_file *key,
@@ -393,6 +393,6 @@ bool code_module_rule(const struct code *c, const struct module *module, uint64_
 		return false;
 	*rule = known->rows == NO_ROWS || offset > UINT32_MAX ?
 			MT_ROW_NONE :
-			tables_rule(c->tables, &c->rows[known->rows].table, offset);
+			unwind_rows_rule(c->kernel_rows, &c->rows[known->rows].table, offset);
 	return true;
 }

@@ -21,11 +21,11 @@
 
 struct code;
 struct module;
-struct tables;
+struct unwind_rows;
 
 /* cache_dir: where tables are kept between sessions; NULL: nowhere. log may be NULL. NULL when memory ran
- * out. tables is borrowed. */
-struct code *code_new(struct tables *tables, const char *cache_dir,
+ * out. rows are borrowed. */
+struct code *code_new(struct unwind_rows *rows, const char *cache_dir,
 		      void (*log)(void *ctx, const char *line), void *ctx);
 void code_free(struct code *code); /* takes NULL */
 

@@ -457,7 +457,7 @@ int report_take(struct memtrace *s, struct memtrace_snapshot **out)
 	}
 	take_totals(s, snap);
 	take_rates(s, snap, now);
-	snap->tracer_bytes = s->tables.bytes + records_bytes(s->records);
+	snap->tracer_bytes = s->tables.memory.bytes + records_bytes(s->records);
 	*out = snap;
 	return 0;
 }

@@ -121,6 +121,19 @@ static int watch_fd(struct memtrace *s, int fd)
 	return epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
 }
 
+static int map_rows(struct memtrace *s)
+{
+	const struct memtrace_bpf *skel = s->programs.skel;
+	int err = unwind_rows_init(&s->rows, &s->tables.memory, bpf_map__fd(skel->maps.rows),
+				   bpf_map__fd(skel->maps.row_first),
+				   bpf_map__fd(skel->maps.code_files));
+
+	if (err)
+		return message_set(&s->error, err, "cannot map the unwind tables: %s (free some memory)",
+				   strerror(-err));
+	return 0;
+}
+
 /* Loads the programs and maps the tables; which programs depends on the target. */
 static int load_parts(struct memtrace *s)
 {
@@ -147,6 +160,9 @@ static int load_parts(struct memtrace *s)
 			  &s->error);
 	if (err)
 		return err;
+	err = map_rows(s);
+	if (err)
+		return err;
 	fill_control(s);
 	err = tables_start_growing(&s->tables, &s->error);
 	if (err)
@@ -163,7 +179,7 @@ static int load_parts(struct memtrace *s)
 	if (!s->reported || !s->exes || !s->news)
 		return message_set(&s->error, -ENOMEM, "out of memory");
 	if (s->tables.control->stacks == MT_STACKS_DWARF) {
-		s->code = code_new(&s->tables, s->options.cache_dir, log_line, s);
+		s->code = code_new(&s->rows, s->options.cache_dir, log_line, s);
 		if (!s->code || ring_buffer__add(s->news, bpf_map__fd(s->programs.skel->maps.cold),
 						 follow_cold_stack, s))
 			return message_set(&s->error, -ENOMEM, "out of memory");
@@ -526,6 +542,7 @@ void memtrace_close(struct memtrace *s)
 	for (uint32_t slot = 0; s->exes && slot < s->slot_cnt; slot++)
 		free(s->exes[slot]);
 	code_free(s->code);
+	unwind_rows_fini(&s->rows);
 	tables_fini(&s->tables);
 	programs_unload(&s->programs);
 	allocators_free(s->allocators);

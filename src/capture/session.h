@@ -12,6 +12,7 @@
 #include "capture/gather.h"
 #include "capture/programs.h"
 #include "capture/tables.h"
+#include "capture/unwind_rows.h"
 #include "memtrace/memtrace.h"
 
 struct code;
@@ -67,6 +68,7 @@ struct memtrace {
 
 	struct programs programs;
 	struct tables tables;
+	struct unwind_rows rows;
 	struct records *records;
 	struct spaces *spaces;
 	struct symbols *symbols;

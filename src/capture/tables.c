@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -21,101 +20,24 @@
 #define LOAD(x) __atomic_load_n(&(x), __ATOMIC_ACQUIRE)
 #define STORE(x, v) __atomic_store_n(&(x), (v), __ATOMIC_RELEASE)
 
-static size_t page_round(size_t bytes)
+static void *map_array(struct tables *t, const struct bpf_map *map, size_t bytes)
 {
-	size_t page = sysconf(_SC_PAGESIZE);
-
-	return (bytes + page - 1) / page * page;
-}
-
-static void *map_table(struct tables *t, int fd, size_t bytes)
-{
-	void *at = mmap(NULL, page_round(bytes), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-
-	if (at == MAP_FAILED)
-		return NULL;
-	__atomic_add_fetch(&t->bytes, page_round(bytes), __ATOMIC_RELAXED); /* by two threads */
-	return at;
-}
-
-static void unmap_table(void *at, size_t bytes)
-{
-	if (at)
-		munmap(at, page_round(bytes));
-}
-
-/* Puts maps into an array of maps. The kernel waits for running programs after every update, some 20
- * ms, but only once for a batch. */
-static bool segments_publish(struct bpf_map *outer, uint32_t first, int *fds, uint32_t cnt)
-{
-	uint32_t *keys = calloc(cnt, sizeof(*keys)), done = cnt;
-	bool in = false;
-
-	if (!keys)
-		return false;
-	for (uint32_t i = 0; i < cnt; i++)
-		keys[i] = first + i;
-	in = !bpf_map_update_batch(bpf_map__fd(outer), keys, fds, &done, NULL);
-	for (uint32_t i = 0; i < cnt && !in; i++) {
-		if (bpf_map_update_elem(bpf_map__fd(outer), &keys[i], &fds[i], BPF_ANY))
-			break;
-		in = i + 1 == cnt;
-	}
-	free(keys);
-	return in;
-}
-
-/* Adds cnt segments to an array of maps, all or none; segments[first + i] get their mappings. */
-static int segments_add(struct tables *t, struct bpf_map *outer, void **segments, uint32_t first,
-			uint32_t cnt, size_t item, uint32_t items)
-{
-	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE);
-	int *fds = calloc(cnt, sizeof(*fds));
-	uint32_t made = 0;
-	bool in = false;
-
-	if (!fds || t->bytes + (uint64_t)cnt * item * items > t->budget)
-		goto out;
-	for (; made < cnt; made++) {
-		fds[made] = bpf_map_create(BPF_MAP_TYPE_ARRAY, "mt_segment", sizeof(uint32_t), item,
-					   items, &opts);
-		if (fds[made] < 0)
-			break;
-		segments[first + made] = map_table(t, fds[made], item * items);
-		if (!segments[first + made]) {
-			close(fds[made]);
-			break;
-		}
-	}
-	in = made == cnt && segments_publish(outer, first, fds, cnt);
-	for (uint32_t i = 0; i < made; i++) {
-		close(fds[i]); /* the outer map and the mapping keep it */
-		if (in)
-			continue;
-		unmap_table(segments[first + i], item * items);
-		__atomic_sub_fetch(&t->bytes, page_round(item * items), __ATOMIC_RELAXED);
-		segments[first + i] = NULL;
-	}
-out:
-	free(fds);
-	return in ? 0 : -ENOSPC;
+	return table_map(&t->memory, bpf_map__fd(map), bytes, NULL);
 }
 
 static int map_first_segments(struct tables *t)
 {
 	struct memtrace_bpf *s = t->skel;
 
-	t->live[0] = map_table(t, bpf_map__fd(s->maps.live_first),
+	t->live[0] = map_array(t, s->maps.live_first,
 			       MT_LIVE_SEGMENT * sizeof(struct mt_bucket));
-	t->index[0] = map_table(t, bpf_map__fd(s->maps.index_first),
+	t->index[0] = map_array(t, s->maps.index_first,
 				MT_INDEX_SEGMENT * sizeof(struct mt_index_bucket));
-	t->sites[0] = map_table(t, bpf_map__fd(s->maps.site_first),
+	t->sites[0] = map_array(t, s->maps.site_first,
 				MT_SITE_SEGMENT * sizeof(struct mt_site));
-	t->chunks[0] = map_table(t, bpf_map__fd(s->maps.chunk_first),
+	t->chunks[0] = map_array(t, s->maps.chunk_first,
 				 MT_CHUNK_SEGMENT * sizeof(struct mt_chunk));
-	t->rows[0] = map_table(t, bpf_map__fd(s->maps.row_first),
-			       MT_ROW_SEGMENT * sizeof(struct mt_row));
-	return t->live[0] && t->index[0] && t->sites[0] && t->chunks[0] && t->rows[0] ? 0 : -ENOMEM;
+	return t->live[0] && t->index[0] && t->sites[0] && t->chunks[0] ? 0 : -ENOMEM;
 }
 
 int tables_init(struct tables *t, struct memtrace_bpf *skel, uint32_t acct_cnt,
@@ -128,10 +50,10 @@ int tables_init(struct tables *t, struct memtrace_bpf *skel, uint32_t acct_cnt,
 	t->stop_fd = -1;
 	t->control = c;
 	t->acct_cnt = acct_cnt;
-	t->budget = budget_bytes;
+	t->memory.budget = budget_bytes;
 	t->ncpu = libbpf_num_possible_cpus();
-	t->accts = map_table(t, bpf_map__fd(skel->maps.accts), acct_cnt * sizeof(struct mt_acct));
-	t->scopes = map_table(t, bpf_map__fd(skel->maps.scopes), MT_SCOPES * sizeof(struct mt_scope));
+	t->accts = map_array(t, skel->maps.accts, acct_cnt * sizeof(struct mt_acct));
+	t->scopes = map_array(t, skel->maps.scopes, MT_SCOPES * sizeof(struct mt_scope));
 	if (t->ncpu < 0 || !t->accts || !t->scopes || map_first_segments(t)) {
 		tables_fini(t);
 		return message_set(why, -ENOMEM, "cannot map the probes' tables: %s (free some memory)",
@@ -155,8 +77,8 @@ static uint32_t segment_cnt(const struct mt_generations *g)
 
 /* Adds a generation half as large as all before it, or as much of that as the budget allows: large
  * enough that there are few, small enough to be there before the others are full. */
-static int grow_generation(struct tables *t, struct mt_generations *g, struct bpf_map *outer,
-			   void **segments, uint32_t max, size_t item, uint32_t items)
+static int grow_generation(struct tables *t, struct mt_generations *g,
+			   const struct segment_kind *kind, void **segments, uint32_t max)
 {
 	uint32_t first = segment_cnt(g), want = first / 2 + !(first / 2);
 
@@ -165,7 +87,7 @@ static int grow_generation(struct tables *t, struct mt_generations *g, struct bp
 	while (want & (want - 1))
 		want &= want - 1;
 	while (want && (first + want > max ||
-			segments_add(t, outer, segments, first, want, item, items)))
+			segments_add(&t->memory, kind, segments, first, want)))
 		want /= 2;
 	if (!want)
 		return -ENOSPC;
@@ -177,14 +99,18 @@ static int grow_generation(struct tables *t, struct mt_generations *g, struct bp
 
 static int grow_live(struct tables *t)
 {
-	return grow_generation(t, &t->control->live, t->skel->maps.live, (void **)t->live,
-			       MT_LIVE_SEGMENTS, sizeof(struct mt_bucket), MT_LIVE_SEGMENT);
+	const struct segment_kind kind = { bpf_map__fd(t->skel->maps.live), sizeof(**t->live),
+					   MT_LIVE_SEGMENT };
+
+	return grow_generation(t, &t->control->live, &kind, (void **)t->live, MT_LIVE_SEGMENTS);
 }
 
 static int grow_index(struct tables *t)
 {
-	return grow_generation(t, &t->control->index, t->skel->maps.site_index, (void **)t->index,
-			       MT_INDEX_SEGMENTS, sizeof(struct mt_index_bucket), MT_INDEX_SEGMENT);
+	const struct segment_kind kind = { bpf_map__fd(t->skel->maps.site_index),
+					   sizeof(**t->index), MT_INDEX_SEGMENT };
+
+	return grow_generation(t, &t->control->index, &kind, (void **)t->index, MT_INDEX_SEGMENTS);
 }
 
 static uint64_t index_room(const struct mt_control *c)
@@ -193,31 +119,33 @@ static uint64_t index_room(const struct mt_control *c)
 }
 
 /* Doubles a pool that is half used, so that there is always as much ahead as was ever needed. */
-static int grow_pool(struct tables *t, struct mt_pool *pool, struct bpf_map *outer, void **segments,
-		     uint32_t max, size_t item, uint32_t items)
+static int grow_pool(struct tables *t, struct mt_pool *pool, const struct segment_kind *kind,
+		     void **segments, uint32_t max)
 {
-	uint32_t have = pool->cap / items, want = have;
+	uint32_t have = pool->cap / kind->items, want = have;
 
 	if (2 * LOAD(pool->fresh) < pool->cap)
 		return 0;
 	while (want && (have + want > max ||
-			segments_add(t, outer, segments, have, want, item, items)))
+			segments_add(&t->memory, kind, segments, have, want)))
 		want /= 2;
 	if (!want)
 		return -ENOSPC;
-	STORE(pool->cap, pool->cap + want * items);
+	STORE(pool->cap, pool->cap + want * kind->items);
 	return 0;
 }
 
 static int grow_pools(struct tables *t)
 {
-	int err = grow_pool(t, &t->control->sites, t->skel->maps.sites, (void **)t->sites,
-			    MT_SITE_SEGMENTS, sizeof(struct mt_site), MT_SITE_SEGMENT);
+	const struct segment_kind sites = { bpf_map__fd(t->skel->maps.sites), sizeof(**t->sites),
+					    MT_SITE_SEGMENT };
+	const struct segment_kind chunks = { bpf_map__fd(t->skel->maps.chunks), sizeof(**t->chunks),
+					     MT_CHUNK_SEGMENT };
+	int err = grow_pool(t, &t->control->sites, &sites, (void **)t->sites, MT_SITE_SEGMENTS);
 
 	if (err)
 		return err;
-	return grow_pool(t, &t->control->chunks, t->skel->maps.chunks, (void **)t->chunks,
-			 MT_CHUNK_SEGMENTS, sizeof(struct mt_chunk), MT_CHUNK_SEGMENT);
+	return grow_pool(t, &t->control->chunks, &chunks, (void **)t->chunks, MT_CHUNK_SEGMENTS);
 }
 
 /* Adds the segments that are wanted or will be soon. */
@@ -307,22 +235,20 @@ void tables_fini(struct tables *t)
 	if (!t->control)
 		return;
 	stop_growing(t);
-	unmap_table(t->accts, t->acct_cnt * sizeof(struct mt_acct));
-	unmap_table(t->scopes, MT_SCOPES * sizeof(struct mt_scope));
+	table_unmap(t->accts, t->acct_cnt * sizeof(struct mt_acct));
+	table_unmap(t->scopes, MT_SCOPES * sizeof(struct mt_scope));
 	for (int i = 0; i < MT_LIVE_SEGMENTS; i++)
 		if (t->live[i])
-			unmap_table(t->live[i],
+			table_unmap(t->live[i],
 				    MT_LIVE_SEGMENT * sizeof(struct mt_bucket));
 	for (int i = 0; i < MT_INDEX_SEGMENTS; i++)
 		if (t->index[i])
-			unmap_table(t->index[i],
+			table_unmap(t->index[i],
 				    MT_INDEX_SEGMENT * sizeof(struct mt_index_bucket));
 	for (int i = 0; i < MT_SITE_SEGMENTS; i++)
-		unmap_table(t->sites[i], MT_SITE_SEGMENT * sizeof(struct mt_site));
+		table_unmap(t->sites[i], MT_SITE_SEGMENT * sizeof(struct mt_site));
 	for (int i = 0; i < MT_CHUNK_SEGMENTS; i++)
-		unmap_table(t->chunks[i], MT_CHUNK_SEGMENT * sizeof(struct mt_chunk));
-	for (int i = 0; i < MT_ROW_SEGMENTS; i++)
-		unmap_table(t->rows[i], MT_ROW_SEGMENT * sizeof(struct mt_row));
+		table_unmap(t->chunks[i], MT_CHUNK_SEGMENT * sizeof(struct mt_chunk));
 	memset(t, 0, sizeof(*t));
 }
 
@@ -544,58 +470,6 @@ int tables_complete_site(struct tables *t, struct mt_site *site, const uint64_t 
 	STORE(site->chunk, chunk);
 	release_chunks(t, old);
 	return 0;
-}
-
-/* ---- unwind rows --------------------------------------------------------------------------------- */
-
-int tables_add_rows(struct tables *t, const struct mt_row *rows, size_t cnt,
-		    struct mt_code_table *out)
-{
-	uint32_t have = (t->row_cnt + MT_ROW_SEGMENT - 1) / MT_ROW_SEGMENT;
-	uint64_t end = t->row_cnt + (uint64_t)cnt;
-	uint32_t need = (end + MT_ROW_SEGMENT - 1) / MT_ROW_SEGMENT;
-
-	if (!have)
-		have = 1;
-	if (end > (uint64_t)MT_ROW_SEGMENTS * MT_ROW_SEGMENT)
-		return -ENOSPC;
-	if (need > have && segments_add(t, t->skel->maps.rows, (void **)t->rows, have, need - have,
-					sizeof(*rows), MT_ROW_SEGMENT))
-		return -ENOSPC;
-	for (size_t i = 0; i < cnt; i++) {
-		uint32_t at = t->row_cnt + i;
-
-		t->rows[at / MT_ROW_SEGMENT][at % MT_ROW_SEGMENT] = rows[i];
-	}
-	*out = (struct mt_code_table){ t->row_cnt, cnt };
-	t->row_cnt = end;
-	return 0;
-}
-
-int tables_publish_code(struct tables *t, const struct mt_code_file *file,
-			const struct mt_code_table *table)
-{
-	if (bpf_map_update_elem(bpf_map__fd(t->skel->maps.code_files), file, table, BPF_ANY))
-		return -errno;
-	return 0;
-}
-
-uint32_t tables_rule(const struct tables *t, const struct mt_code_table *table, uint32_t offset)
-{
-	uint32_t low = 0, high = table->cnt, rule = MT_ROW_NONE;
-
-	while (low < high) {
-		uint32_t middle = low + (high - low) / 2, at = table->first + middle;
-		const struct mt_row *row = &t->rows[at / MT_ROW_SEGMENT][at % MT_ROW_SEGMENT];
-
-		if (row->pc <= offset) {
-			rule = row->rule;
-			low = middle + 1;
-		} else {
-			high = middle;
-		}
-	}
-	return rule;
 }
 
 static void release_blocks(struct tables *t, const bool *slots)

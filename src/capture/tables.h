@@ -15,8 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "capture/segments.h"
 #include "memtrace/abi.h"
-#include "memtrace/unwind.h"
 
 struct memtrace_bpf;
 struct message;
@@ -32,12 +32,9 @@ struct tables {
 	struct mt_index_bucket *index[MT_INDEX_SEGMENTS];
 	struct mt_site *sites[MT_SITE_SEGMENTS];
 	struct mt_chunk *chunks[MT_CHUNK_SEGMENTS];
-	struct mt_row *rows[MT_ROW_SEGMENTS];
-	uint32_t row_cnt; /* in use */
 	int ncpu;
-	uint64_t bytes;	 /* kernel memory of all tables */
-	uint64_t budget; /* bytes may not pass this */
-	bool full;	 /* a table wanted room beyond the budget */
+	struct table_memory memory;
+	bool full; /* a table wanted room beyond the budget */
 	struct ring_buffer *growth; /* the probes' wishes */
 	pthread_t grower;
 	int stop_fd; /* ends the grower; -1 while there is none */
@@ -65,19 +62,6 @@ int tables_each_block(const struct tables *tables, block_fn see, void *ctx);
  * for all of them: then the site is as before. */
 int tables_complete_site(struct tables *tables, struct mt_site *site, const uint64_t *pcs, uint32_t cnt,
 			 uint32_t stack_end);
-
-/* ---- unwind rows --------------------------------------------------------------------------------- */
-
-/* Copies rows, sorted, behind those there are. 0 or -ENOSPC. */
-int tables_add_rows(struct tables *tables, const struct mt_row *rows, size_t cnt,
-		    struct mt_code_table *out);
-
-/* Tells the probes which rows are a file's. 0 or -errno. */
-int tables_publish_code(struct tables *tables, const struct mt_code_file *file,
-			const struct mt_code_table *table);
-
-/* The rule for an offset in the file: what rows_search() finds in the probe. */
-uint32_t tables_rule(const struct tables *tables, const struct mt_code_table *table, uint32_t offset);
 
 /* Takes a free account slot, 0 when there is none. The caller fills it in and sets its state. */
 uint32_t tables_acct_pop(struct tables *tables);
