@@ -75,7 +75,7 @@ check: deps-test
 test: all unit system
 
 ## unit: run the tests that need no root
-unit: $(BUILD)/tests/unit-tests $(BUILD)/libmemtrace.so $(BUILD)/libmemtrace-preload.so
+unit: $(BUILD)/tests/unit-tests $(BUILD)/libmemtrace.so $(BUILD)/libmemtrace-preload.so targets
 	$(say) TEST unit
 	$(Q)$(BUILD)/tests/unit-tests $(TEST_ARGS)
 

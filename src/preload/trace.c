@@ -387,8 +387,10 @@ static __attribute__((constructor)) void start(void)
 {
 	resolve();
 	claim();
+	trace_nest(__builtin_frame_address(0)); /* musl takes a block for it */
 	if (__register_atfork)
 		__register_atfork(before_fork, NULL, in_child, NULL);
 	else if (pthread_atfork)
 		pthread_atfork(before_fork, NULL, in_child);
+	leave();
 }
