@@ -83,7 +83,7 @@ struct memtrace_process {
 	pid_t pid, ppid;
 	const char *comm;
 	const char *exe;  /* NULL when unknown */
-	const char *lane; /* "uprobe" */
+	const char *lane; /* "uprobe" or "preload" */
 	enum memtrace_ended_by ended_by;
 	int exit_status; /* valid when ended_by is EXIT */
 	int signal;	 /* valid when ended_by is SIGNAL */
@@ -186,6 +186,9 @@ enum memtrace_stacks {
 	MEMTRACE_STACKS_FP,
 	MEMTRACE_STACKS_NONE,
 };
+/* How a launched command's allocations are seen. PRELOAD: by a library that is loaded into it. UPROBE: by
+ * probes on its allocators, as in processes that run already. AUTO: PRELOAD where that can be. */
+enum memtrace_lane { MEMTRACE_LANE_AUTO, MEMTRACE_LANE_UPROBE, MEMTRACE_LANE_PRELOAD };
 enum memtrace_on_limit { MEMTRACE_LIMIT_REPORT, MEMTRACE_LIMIT_STOP, MEMTRACE_LIMIT_KILL };
 enum memtrace_follow { MEMTRACE_FOLLOW_NEWS, MEMTRACE_FOLLOW_EXACT, MEMTRACE_FOLLOW_NONE };
 enum memtrace_log { MEMTRACE_LOG_WARN, MEMTRACE_LOG_INFO, MEMTRACE_LOG_DEBUG };
@@ -204,6 +207,8 @@ struct memtrace_options {
 	void *log_ctx;
 	/* where unwind tables are kept between sessions: a directory of the caller's own; NULL: nowhere */
 	const char *cache_dir;
+	enum memtrace_lane lane;
+	const char *preload_library; /* NULL: the one that was installed with this library */
 	bool debuginfod; /* debug files may come from the servers that DEBUGINFOD_URLS names */
 };
 

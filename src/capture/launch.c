@@ -123,7 +123,8 @@ static void exec_program(const char *program, char *const *argv)
 	execv(shell[0], shell);
 }
 
-static void child(const struct memtrace_command *c, const char *program, int go, int result)
+static void child(const struct memtrace_command *c, const char *program, const char *preload,
+		  int go, int result)
 {
 	sigset_t none;
 	char byte = 0;
@@ -140,6 +141,8 @@ static void child(const struct memtrace_command *c, const char *program, int go,
 		_exit(127); /* the tracer is gone or changed its mind */
 	if (c->set_user)
 		err = -become_user(c);
+	if (!err && preload && setenv("LD_PRELOAD", preload, 1))
+		err = errno;
 	if (!err) {
 		exec_program(program, c->argv);
 		err = errno;
@@ -161,8 +164,8 @@ static int read_result(int fd, int *err)
 	return got == sizeof(*err) ? 1 : 0;
 }
 
-int launch_new(const struct memtrace_command *command, const char *program, struct launch **out,
-	       struct message *why)
+int launch_new(const struct memtrace_command *command, const char *program, const char *preload,
+	       struct launch **out, struct message *why)
 {
 	struct launch *l = calloc(1, sizeof(*l));
 	int go[2] = { -1, -1 }, result[2] = { -1, -1 }, err = 0;
@@ -180,7 +183,7 @@ int launch_new(const struct memtrace_command *command, const char *program, stru
 	if (!l->pid) {
 		close(go[1]);
 		close(result[0]);
-		child(command, program, go[0], result[1]);
+		child(command, program, preload, go[0], result[1]);
 	}
 	close(go[0]);
 	close(result[1]);

@@ -23,9 +23,10 @@ struct launch;
 /* Finds argv[0] as a shell would. path must hold PATH_MAX bytes. */
 int launch_find_program(const char *name, char *path, struct message *why);
 
-/* Forks the child that will become the command, and waits until it sits in its namespace. */
-int launch_new(const struct memtrace_command *command, const char *program, struct launch **launch,
-	       struct message *why);
+/* Forks the child that will become the command, and waits until it sits in its namespace. preload: its
+ * LD_PRELOAD; NULL: as it is. */
+int launch_new(const struct memtrace_command *command, const char *program, const char *preload,
+	       struct launch **launch, struct message *why);
 
 pid_t launch_pid(const struct launch *launch);
 

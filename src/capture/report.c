@@ -79,7 +79,7 @@ static int add_process(const struct memtrace *s, struct memtrace_snapshot *snap,
 	p->ppid = a->ppid;
 	p->comm = snapshot_intern(snap, a->comm);
 	p->exe = snapshot_intern(snap, exe);
-	p->lane = "uprobe";
+	p->lane = a->lane == MT_LANE_PRELOAD ? "preload" : "uprobe";
 	take_end(p, a);
 	p->started_s = since_ready(s, a->start_ns);
 	p->ended_s = a->end_ns ? since_ready(s, a->end_ns) : -1;
@@ -438,7 +438,7 @@ int report_take(struct memtrace *s, struct memtrace_snapshot **out)
 	now = time_of_snapshot(s);
 	snap->tool_version = memtrace_version();
 	snap->target = snapshot_intern(snap, s->target_text);
-	snap->lane = "uprobe";
+	snap->lane = s->preload ? "preload" : "uprobe";
 	snap->min_age_s = s->options.min_age_s;
 	snap->duration_s = since_ready(s, now);
 	clock_gettime(CLOCK_REALTIME, &wall);

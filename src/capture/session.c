@@ -24,6 +24,7 @@
 #include "capture/debug_server.h"
 #include "capture/gate.h"
 #include "capture/launch.h"
+#include "capture/preload.h"
 #include "capture/process.h"
 #include "capture/records.h"
 #include "capture/spaces.h"
@@ -152,6 +153,7 @@ static int load_parts(struct memtrace *s)
 	err = programs_load(&s->programs, &(struct programs_want){
 					  .acct_cnt = s->slot_cnt,
 					  .by_pid = s->by_pid,
+					  .preload = s->preload,
 				  }, &s->error);
 	if (err)
 		return err;
@@ -367,9 +369,34 @@ static int command_text(struct memtrace *s, char *const *argv)
 	return set_target(s, TARGET_COMMAND, text);
 }
 
+/* Which lane the command takes: whether there will be a preload library. */
+static int choose_lane(struct memtrace *s)
+{
+	enum memtrace_lane lane = s->options.lane;
+	const char *refusal;
+	int err;
+
+	if (lane == MEMTRACE_LANE_UPROBE)
+		return 0;
+	refusal = preload_refusal(s->allocators, "/", s->program);
+	if (refusal && lane == MEMTRACE_LANE_PRELOAD)
+		return message_set(&s->error, -EINVAL, "nothing can be preloaded into %s: it %s (use "
+				   "--lane uprobe, or auto)", s->program, refusal);
+	if (refusal) {
+		session_log(s, MEMTRACE_LOG_INFO, "uprobe lane: %s %s", s->program, refusal);
+		return 0;
+	}
+	err = preload_new(s->options.preload_library, &s->preload, &s->error);
+	if (!err || lane == MEMTRACE_LANE_PRELOAD)
+		return err;
+	session_log(s, MEMTRACE_LOG_WARN, "uprobe lane: %s", s->error.text);
+	s->error = (struct message){ "" };
+	return 0;
+}
+
 int memtrace_launch(struct memtrace *s, const struct memtrace_command *command, pid_t *pid)
 {
-	char program[PATH_MAX];
+	char program[PATH_MAX], *words = NULL;
 	int err;
 
 	if (!command || !command->argv || !command->argv[0])
@@ -377,14 +404,24 @@ int memtrace_launch(struct memtrace *s, const struct memtrace_command *command, 
 	err = launch_find_program(command->argv[0], program, &s->error);
 	if (err)
 		return err;
-	err = command_text(s, command->argv);
-	if (err)
-		return err;
 	s->program = realpath(program, NULL);
 	if (!s->program)
 		return message_set(&s->error, -errno, "cannot run '%s': %s", command->argv[0],
 				   strerror(errno));
-	err = launch_new(command, program, &s->launch, &s->error);
+	err = choose_lane(s);
+	if (err)
+		return err;
+	err = command_text(s, command->argv);
+	if (err)
+		return err;
+	if (s->preload) {
+		words = preload_words(s->preload, s->allocators, "/", s->program,
+				      getenv("LD_PRELOAD"));
+		if (!words)
+			return message_set(&s->error, -ENOMEM, "out of memory");
+	}
+	err = launch_new(command, program, words, &s->launch, &s->error);
+	free(words);
 	if (!err && pid)
 		*pid = launch_pid(s->launch);
 	return err;
@@ -532,6 +569,7 @@ void memtrace_close(struct memtrace *s)
 	if (s->loaded)
 		memtrace_detach(s);
 	launch_free(s->launch);
+	preload_free(s->preload);
 	ring_buffer__free(s->news);
 	records_close(s->records);
 	for (size_t i = 0; i < s->past_cnt; i++) {

@@ -20,6 +20,7 @@ struct debug_server;
 struct gate;
 struct process_map;
 struct launch;
+struct preload;
 struct records;
 struct ring_buffer;
 struct space;
@@ -77,6 +78,7 @@ struct memtrace {
 	struct code *code; /* unwind tables; NULL: stacks are not unwound by them */
 	struct ring_buffer *news;
 	struct launch *launch;
+	struct preload *preload; /* the library; NULL: every lane is uprobe */
 	struct gate *gate; /* NULL: a launched tree is stopped at exec instead */
 	int epoll_fd;
 

@@ -21,6 +21,7 @@
 #include "capture/deps.h"
 #include "capture/gate.h"
 #include "capture/launch.h"
+#include "capture/preload.h"
 #include "capture/process.h"
 #include "capture/spaces.h"
 #include "memtrace.skel.h"
@@ -204,6 +205,7 @@ struct exec_walk {
 	const char *exe; /* path of the executable itself */
 	bool running;	 /* the executable is open or mapped already */
 	bool at_home;	 /* paths mean what they mean to the launched command */
+	bool preloaded;	 /* the library will be in it: nothing to probe */
 };
 
 /* Where many programs have their libraries. Elsewhere few do, and the tree may want to replace the file,
@@ -228,7 +230,7 @@ static void see_dependency(void *ctx, const char *path)
 		return;
 	file = allocators_file(s->allocators, fd, path);
 	targets_know_code(s, fd, path);
-	if (!file || !file->site_cnt || fstat(fd, &st))
+	if (walk->preloaded || !file || !file->site_cnt || fstat(fd, &st))
 		goto out;
 	drop_outdated(s, &st);
 	if (find_attached(s, &st, s->by_pid ? walk->pid : 0))
@@ -248,18 +250,34 @@ out:
 	close(fd);
 }
 
-/* env_pid: whose environment the program will have, as far as one can tell. */
-static int prepare_program(struct memtrace *s, pid_t pid, pid_t env_pid, const char *exe, bool running)
+/* Will the program have the preload library? As far as one can tell: its environment can be another one
+ * than its predecessor's. */
+static bool will_preload(struct memtrace *s, const char *root, const char *exe, const char *preload)
 {
-	struct exec_walk walk = { s, pid, exe, running, false };
-	char root[32], *preload = NULL, *library_path = NULL;
-	int err;
+	return s->preload && preload && strstr(preload, preload_path(s->preload)) &&
+	       !preload_refusal(s->allocators, root, exe);
+}
+
+/* preload and library_path: as its environment will have them. */
+static int prepare_program(struct memtrace *s, pid_t pid, const char *preload,
+			   const char *library_path, const char *exe, bool running)
+{
+	struct exec_walk walk = { s, pid, exe, running, false, false };
+	char root[32];
 
 	walk.at_home = s->launch && launch_shares_paths(s->launch, pid);
 	snprintf(root, sizeof(root), "/proc/%d/root", pid);
-	preload = process_env(env_pid, "LD_PRELOAD");
-	library_path = process_env(env_pid, "LD_LIBRARY_PATH");
-	err = deps_each(root, exe, preload, library_path, see_dependency, &walk);
+	walk.preloaded = walk.at_home && will_preload(s, root, exe, preload);
+	return deps_each(root, exe, preload, library_path, see_dependency, &walk);
+}
+
+/* The same for a program whose environment is its process's. */
+static int prepare_next(struct memtrace *s, pid_t pid, const char *exe)
+{
+	char *preload = process_env(pid, "LD_PRELOAD");
+	char *library_path = process_env(pid, "LD_LIBRARY_PATH");
+	int err = prepare_program(s, pid, preload, library_path, exe, true);
+
 	free(preload);
 	free(library_path);
 	return err;
@@ -272,7 +290,7 @@ int targets_prepare_exec(struct memtrace *s, pid_t pid)
 
 	if (!exe)
 		return -ESRCH;
-	err = prepare_program(s, pid, pid, exe, true);
+	err = prepare_next(s, pid, exe);
 	free(exe);
 	return err;
 }
@@ -428,6 +446,25 @@ static void know_file(struct memtrace *s, const struct stat *st, uint32_t known)
 	bpf_map_update_elem(bpf_map__fd(s->programs.skel->maps.known_files), &id, &known, BPF_ANY);
 }
 
+/* The preload library is in the process, and sees its allocator: the program has none of its own. */
+static bool is_preloaded(struct memtrace *s, pid_t pid)
+{
+	const struct allocator_file *file;
+	char path[32];
+	bool own;
+	int fd;
+
+	if (!preload_is_mapped(s->preload, pid))
+		return false;
+	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	file = fd >= 0 ? allocators_file(s->allocators, fd, path) : NULL;
+	own = !file || file->site_cnt;
+	if (fd >= 0)
+		close(fd);
+	return !own;
+}
+
 /* A file of the tree that is about to be mapped. What can be foreseen at an exec gets private copies;
  * the file itself is open already, and what no one foresaw (dlopen, an LD_PRELOAD for one child,
  * another root) comes here by itself: these are probed where they are. */
@@ -438,16 +475,23 @@ static void see_visit(void *ctx, const struct gate_visit *v)
 	char path[PATH_MAX];
 	struct stat st;
 
+	if (fstat(v->fd, &st))
+		return;
+	if (s->preload && !v->exec && (preload_is(s->preload, &st) || is_preloaded(s, v->pid))) {
+		targets_know_code(s, v->fd, v->path);
+		return;
+	}
 	attach_file(s, v->fd, v->path, 0);
 	if (!v->exec)
 		return;
 	snprintf(path, sizeof(path), "%s", v->path);
 	process_path_inside(v->pid, path);
-	prepare_program(s, v->pid, v->pid, path, true);
+	prepare_next(s, v->pid, path);
 	file = allocators_file(s->allocators, v->fd, v->path);
-	if (!file || fstat(v->fd, &st))
+	if (!file)
 		return;
-	know_file(s, &st, file->refused ? MT_FILE_REFUSED : MT_FILE_PROBED);
+	know_file(s, &st, file->refused ? MT_FILE_REFUSED : file->site_cnt ? MT_FILE_OWN :
+									     MT_FILE_PROBED);
 	if (file->refused)
 		session_log(s, MEMTRACE_LOG_WARN, "%s is not followed: %s", v->path, file->refused);
 }
@@ -460,13 +504,37 @@ void targets_serve_gate(struct memtrace *s)
 	s->tables.control->notices[MT_NOTICE_UNSEEN] = gate_unseen(s->gate);
 }
 
+/* Puts the session's own copy of the library where the tree will look for it. */
+static int place_library(struct memtrace *s)
+{
+	int copy, err;
+
+	err = launch_replace(s->launch, preload_file(s->preload), preload_path(s->preload), &copy);
+	if (err)
+		return message_set(&s->error, err, "cannot give the command a copy of %s: %s (use --lane "
+				   "uprobe)", preload_path(s->preload), strerror(-err));
+	err = preload_attach(s->preload, &s->programs, copy);
+	targets_know_code(s, copy, preload_path(s->preload));
+	close(copy);
+	if (err)
+		return message_set(&s->error, err, "cannot probe the preload library: %s (use --lane "
+				   "uprobe)", strerror(-err));
+	return 0;
+}
+
 static int start_command(struct memtrace *s)
 {
 	pid_t pid = launch_pid(s->launch);
 	struct stat st;
 	int err;
 
-	err = prepare_program(s, pid, getpid(), s->program, false);
+	if (s->preload) {
+		err = place_library(s);
+		if (err)
+			return err;
+	}
+	err = prepare_program(s, pid, s->preload ? preload_path(s->preload) : getenv("LD_PRELOAD"),
+			      getenv("LD_LIBRARY_PATH"), s->program, false);
 	if (err < 0)
 		session_log(s, MEMTRACE_LOG_INFO, "cannot tell what %s will load: %s", s->program,
 			    strerror(-err));
@@ -537,6 +605,8 @@ void targets_detach(struct memtrace *s)
 	/* the end is one point in time for all, not when each probe goes */
 	__atomic_fetch_or(&s->tables.control->epoch, MT_EPOCH_CLOSED, __ATOMIC_ACQ_REL);
 	s->detached_ns = session_now_ns();
+	if (s->preload)
+		preload_detach(s->preload);
 	for (size_t i = 0; i < s->detaching_cnt; i++)
 		probe_set_detached(s->detaching[i]);
 	s->detaching_cnt = 0;

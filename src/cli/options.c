@@ -75,8 +75,8 @@ static const struct option_row rows[] = {
 	{ NULL, 0, "fail-on", "limit,leak[=BYTES]", VALUE_GATES, 0, 0, 0, NULL, NULL,
 	  "exit with status 3 if this happened" },
 
-	{ "Tracing", 0, "lane", "uprobe", VALUE_CHOICE, AT(lane), 0, 0, NULL, NULL,
-	  "how allocations are seen (uprobe)" },
+	{ "Tracing", 0, "lane", "auto|uprobe|preload", VALUE_CHOICE, AT(lane), 0, 0, NULL, NULL,
+	  "how allocations are seen (auto)" },
 	{ NULL, 0, "stacks", "auto|dwarf|fp|none", VALUE_CHOICE, AT(stacks), 0, 0, NULL, NULL,
 	  "by unwind tables, frame pointers (auto)" },
 	{ NULL, 0, "stack-depth", "N", VALUE_COUNT, AT(stack_depth), 1, 127, "a number of frames",

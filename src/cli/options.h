@@ -30,7 +30,7 @@ enum cli_target {
 
 /* Values of the choice options, in the order of their names in the table. */
 enum cli_on_limit { CLI_LIMIT_REPORT, CLI_LIMIT_STOP, CLI_LIMIT_KILL };
-enum cli_lane { CLI_LANE_UPROBE };
+enum cli_lane { CLI_LANE_AUTO, CLI_LANE_UPROBE, CLI_LANE_PRELOAD };
 enum cli_stacks { CLI_STACKS_AUTO, CLI_STACKS_DWARF, CLI_STACKS_FP, CLI_STACKS_NONE };
 enum cli_follow { CLI_FOLLOW_NEWS, CLI_FOLLOW_EXACT, CLI_FOLLOW_NONE };
 

@@ -56,6 +56,12 @@ struct memtrace_options target_session_options(const struct cli_options *options
 		[CLI_FOLLOW_NONE] = MEMTRACE_FOLLOW_NONE,
 	};
 
+	static const enum memtrace_lane lanes[] = {
+		[CLI_LANE_AUTO] = MEMTRACE_LANE_AUTO,
+		[CLI_LANE_UPROBE] = MEMTRACE_LANE_UPROBE,
+		[CLI_LANE_PRELOAD] = MEMTRACE_LANE_PRELOAD,
+	};
+
 	return (struct memtrace_options){
 		.sz = sizeof(struct memtrace_options),
 		.stacks = stacks[options->stacks],
@@ -68,6 +74,7 @@ struct memtrace_options target_session_options(const struct cli_options *options
 		.max_memory_bytes = options->max_memory_mb << 20,
 		.log = on_log,
 		.log_ctx = (void *)options,
+		.lane = lanes[options->lane],
 		.debuginfod = options->debuginfod,
 		.cache_dir = options->cache_dir ? options->cache_dir : default_cache_dir(room, size),
 	};

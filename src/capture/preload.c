@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: MIT
+#include "capture/preload.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base/message.h"
+#include "capture/allocators.h"
+#include "capture/deps.h"
+#include "capture/elf_file.h"
+#include "capture/probes.h"
+#include "capture/process.h"
+#include "capture/programs.h"
+#include "capture/usdt.h"
+
+#define NAME "libmemtrace-preload.so"
+#define SITES_MAX 32
+
+struct site {
+	char name[32];
+	uint64_t offset, semaphore;
+};
+
+struct preload {
+	char *path;
+	int fd;	     /* the file as it is installed */
+	int copy_fd; /* for writing; -1: not there yet */
+	dev_t dev;   /* of the copy */
+	ino_t ino;
+	uint64_t config_offset;
+	struct mt_preload_config config;
+	struct site sites[SITES_MAX];
+	size_t site_cnt;
+	struct probe_set *set;
+};
+
+/* ---- the file ---------------------------------------------------------------------------------------- */
+
+static void see_site(void *ctx, const struct usdt_site *usdt)
+{
+	struct preload *p = ctx;
+	struct site *site = &p->sites[p->site_cnt];
+
+	if (strcmp(usdt->provider, MT_PRELOAD_PROVIDER) || p->site_cnt == SITES_MAX ||
+	    strlen(usdt->name) >= sizeof(site->name))
+		return;
+	strcpy(site->name, usdt->name);
+	site->offset = usdt->offset;
+	site->semaphore = usdt->semaphore;
+	p->site_cnt++;
+}
+
+static uint64_t find_config(const struct elf_file *file)
+{
+	Elf_Scn *scn = NULL;
+	GElf_Shdr shdr;
+	size_t names;
+
+	if (elf_getshdrstrndx(file->elf, &names))
+		return 0;
+	while ((scn = elf_nextscn(file->elf, scn))) {
+		const char *name;
+
+		if (!gelf_getshdr(scn, &shdr))
+			continue;
+		name = elf_strptr(file->elf, names, shdr.sh_name);
+		if (name && !strcmp(name, MT_PRELOAD_CONFIG_SECTION) &&
+		    shdr.sh_size == MT_PRELOAD_CONFIG_BYTES)
+			return shdr.sh_offset;
+	}
+	return 0;
+}
+
+static int read_file(struct preload *p)
+{
+	enum elf_file_error why;
+	struct elf_file file;
+	int err = elf_file_open(&file, p->fd, &why);
+
+	if (err)
+		return err;
+	usdt_each(&file, see_site, p);
+	p->config_offset = find_config(&file);
+	elf_file_close(&file);
+	if (!p->site_cnt || !p->config_offset ||
+	    elf_file_read_at(p->fd, p->config_offset, &p->config, sizeof(p->config)) !=
+		    sizeof(p->config) ||
+	    p->config.magic != MT_PRELOAD_MAGIC || p->config.version != MT_PRELOAD_VERSION)
+		return -ENOEXEC;
+	return 0;
+}
+
+/* Beside the program or library that this code is in, and where make install puts it. */
+static int open_installed(struct preload *p)
+{
+	static const char *const places[] = { "/" NAME, "/../lib/memtrace/" NAME,
+					      "/memtrace/" NAME };
+	char *homes[2], path[PATH_MAX], *slash;
+	Dl_info info;
+
+	homes[0] = realpath("/proc/self/exe", NULL);
+	homes[1] = dladdr((void *)open_installed, &info) ? realpath(info.dli_fname, NULL) : NULL;
+	for (size_t i = 0; i < 2 && p->fd < 0; i++) {
+		slash = homes[i] ? strrchr(homes[i], '/') : NULL;
+		if (!slash)
+			continue;
+		*slash = 0;
+		for (size_t n = 0; n < sizeof(places) / sizeof(places[0]) && p->fd < 0; n++) {
+			snprintf(path, sizeof(path), "%s%s", homes[i], places[n]);
+			p->fd = open(path, O_RDONLY | O_CLOEXEC);
+			if (p->fd >= 0)
+				p->path = realpath(path, NULL);
+		}
+	}
+	free(homes[0]);
+	free(homes[1]);
+	return p->path ? 0 : -ENOENT;
+}
+
+int preload_new(const char *path, struct preload **out, struct message *why)
+{
+	struct preload *p = calloc(1, sizeof(*p));
+	int err;
+
+	if (!p)
+		return message_set(why, -ENOMEM, "out of memory");
+	p->fd = p->copy_fd = -1;
+	if (path) {
+		p->fd = open(path, O_RDONLY | O_CLOEXEC);
+		p->path = p->fd >= 0 ? realpath(path, NULL) : NULL;
+		err = p->path ? 0 : -errno;
+	} else {
+		err = open_installed(p);
+	}
+	if (err)
+		err = message_set(why, err, "cannot open the preload library %s: %s (install memtrace "
+				  "again, or use --lane uprobe)", path ? path : NAME, strerror(-err));
+	else if (strpbrk(p->path, ": ")) /* LD_PRELOAD would take that for two */
+		err = message_set(why, -EINVAL, "cannot preload '%s': there is a space or a colon in "
+				  "its path (install memtrace elsewhere, or use --lane uprobe)", p->path);
+	else if (read_file(p))
+		err = message_set(why, -ENOEXEC, "%s is not the preload library of this memtrace "
+				  "(install memtrace again, or use --lane uprobe)", p->path);
+	if (err) {
+		preload_free(p);
+		return err;
+	}
+	*out = p;
+	return 0;
+}
+
+void preload_free(struct preload *p)
+{
+	if (!p)
+		return;
+	preload_detach(p);
+	if (p->fd >= 0)
+		close(p->fd);
+	if (p->copy_fd >= 0)
+		close(p->copy_fd);
+	free(p->path);
+	free(p);
+}
+
+const char *preload_path(const struct preload *p)
+{
+	return p->path;
+}
+
+int preload_file(const struct preload *p)
+{
+	return p->fd;
+}
+
+/* ---- who can take it ---------------------------------------------------------------------------------- */
+
+static const char *file_refusal(struct allocators *allocators, int fd, const char *path)
+{
+	const struct allocator_file *file;
+	enum elf_file_error why;
+	struct elf_file elf;
+	const char *refusal = NULL;
+	struct stat st;
+	char caps[64];
+
+	if (elf_file_open(&elf, fd, &why))
+		return why == ELF_FILE_32BIT ? "is a 32-bit program" :
+					       "is no program for this machine";
+	if (elf.interp.p_type != PT_INTERP)
+		refusal = "is statically linked";
+	elf_file_close(&elf);
+	if (refusal)
+		return refusal;
+	if (fstat(fd, &st) || st.st_mode & (S_ISUID | S_ISGID))
+		return "is setuid or setgid";
+	if (fgetxattr(fd, "security.capability", caps, sizeof(caps)) > 0)
+		return "has file capabilities";
+	file = allocators_file(allocators, fd, path);
+	return file && file->site_cnt ? "has an allocator of its own" : NULL;
+}
+
+const char *preload_refusal(struct allocators *allocators, const char *root, const char *exe)
+{
+	struct deps_request request = { .root = root, .exe = exe };
+	const char *refusal;
+	struct deps deps;
+	int fd, err = deps_resolve(&request, &deps);
+
+	if (err)
+		return err == -ENOEXEC ? "is no 64-bit program for this machine" : "cannot be read";
+	fd = deps_open(root, deps.list[0].path);
+	refusal = fd < 0 ? "cannot be read" : file_refusal(allocators, fd, deps.list[0].path);
+	if (fd >= 0)
+		close(fd);
+	deps_fini(&deps);
+	return refusal;
+}
+
+/* Is one of the libraries that LD_PRELOAD names an allocator? */
+static bool has_allocator(struct allocators *allocators, const char *root, const char *exe,
+			  const char *already)
+{
+	struct deps_request request = { .root = root, .exe = exe, .ld_preload = already };
+	const struct allocator_file *file;
+	struct deps deps;
+	bool found = false;
+
+	if (deps_resolve(&request, &deps))
+		return false;
+	for (size_t i = 0; i < deps.cnt && !found; i++) {
+		int fd = deps.list[i].role == DEP_PRELOAD ? deps_open(root, deps.list[i].path) : -1;
+
+		if (fd < 0)
+			continue;
+		file = allocators_file(allocators, fd, deps.list[i].path);
+		found = file && file->site_cnt;
+		close(fd);
+	}
+	deps_fini(&deps);
+	return found;
+}
+
+char *preload_words(const struct preload *p, struct allocators *allocators, const char *root,
+		    const char *exe, const char *already)
+{
+	char *words;
+	bool first;
+
+	if (!already || !*already)
+		return strdup(p->path);
+	first = has_allocator(allocators, root, exe, already);
+	if (asprintf(&words, "%s:%s", first ? p->path : already, first ? already : p->path) < 0)
+		return NULL;
+	return words;
+}
+
+/* ---- the copy ------------------------------------------------------------------------------------------ */
+
+static int write_config(struct preload *p)
+{
+	const size_t head = offsetof(struct mt_preload_config, generation);
+	const char *bytes = (const char *)&p->config;
+
+	if (p->copy_fd < 0)
+		return 0;
+	/* the library looks at the rest once generation has changed */
+	if (pwrite(p->copy_fd, bytes, head, p->config_offset) != (ssize_t)head ||
+	    pwrite(p->copy_fd, bytes + head, sizeof(p->config.generation),
+		   p->config_offset + head) != sizeof(p->config.generation))
+		return errno ? -errno : -EIO;
+	return 0;
+}
+
+int preload_configure(struct preload *p, const struct mt_preload_config *config)
+{
+	uint64_t generation = p->config.generation;
+
+	p->config = *config;
+	p->config.magic = MT_PRELOAD_MAGIC;
+	p->config.version = MT_PRELOAD_VERSION;
+	p->config.generation = generation + 1;
+	return write_config(p);
+}
+
+/* What takes blocks out comes before what puts them in. */
+static int order(const struct site *site)
+{
+	static const char *const names[] = { "claim", "free", "failed", "realloc_begin", "realloc_end",
+					     "alloc" };
+	int n = 0;
+
+	while (n < (int)(sizeof(names) / sizeof(names[0])) && strcmp(names[n], site->name))
+		n++;
+	return n;
+}
+
+static int by_order(const void *a, const void *b)
+{
+	return order(a) - order(b);
+}
+
+int preload_attach(struct preload *p, struct programs *programs, int fd)
+{
+	uint64_t step = programs->kind.multi && probes_nop5_is_fast() ? MT_PRELOAD_NOP5 : 0;
+	struct probe_hook hooks[SITES_MAX];
+	char path[32];
+	struct stat st;
+	int err;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (fstat(fd, &st))
+		return -errno;
+	p->copy_fd = open(path, O_RDWR | O_CLOEXEC);
+	if (p->copy_fd < 0)
+		return -errno;
+	p->dev = st.st_dev;
+	p->ino = st.st_ino;
+	err = write_config(p);
+	qsort(p->sites, p->site_cnt, sizeof(p->sites[0]), by_order);
+	for (size_t i = 0; i < p->site_cnt && !err; i++) {
+		hooks[i] = (struct probe_hook){
+			.prog_fd = programs_of_preload(programs, p->sites[i].name),
+			.offset = p->sites[i].offset + step,
+			.semaphore = p->sites[i].semaphore,
+		};
+		if (hooks[i].prog_fd < 0)
+			err = hooks[i].prog_fd;
+	}
+	return err ? err : probe_set_attach(&programs->kind, path, 0, hooks, p->site_cnt, &p->set);
+}
+
+void preload_detach(struct preload *p)
+{
+	probe_set_detach(p->set);
+	p->set = NULL;
+}
+
+bool preload_is(const struct preload *p, const struct stat *st)
+{
+	return p->copy_fd >= 0 && st->st_ino == p->ino && st->st_dev == p->dev;
+}
+
+struct search {
+	const struct preload *preload;
+	pid_t pid;
+	bool found;
+};
+
+/* maps tells a device that stat(2) need not: some file systems have several. */
+static void see_map(void *ctx, const struct process_map *map)
+{
+	struct search *search = ctx;
+	struct stat st;
+	int fd;
+
+	if (search->found || !map->executable || map->ino != search->preload->ino)
+		return;
+	fd = process_open_map(search->pid, map);
+	if (fd < 0)
+		return;
+	search->found = !fstat(fd, &st) && preload_is(search->preload, &st);
+	close(fd);
+}
+
+bool preload_is_mapped(const struct preload *p, pid_t pid)
+{
+	struct search search = { p, pid, false };
+
+	return p->copy_fd >= 0 && !process_each_map(pid, see_map, &search) && search.found;
+}
