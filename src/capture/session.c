@@ -396,7 +396,7 @@ static int choose_lane(struct memtrace *s)
 
 int memtrace_launch(struct memtrace *s, const struct memtrace_command *command, pid_t *pid)
 {
-	char program[PATH_MAX], *words = NULL;
+	char program[PATH_MAX];
 	int err;
 
 	if (!command || !command->argv || !command->argv[0])
@@ -415,13 +415,12 @@ int memtrace_launch(struct memtrace *s, const struct memtrace_command *command, 
 	if (err)
 		return err;
 	if (s->preload) {
-		words = preload_words(s->preload, s->allocators, "/", s->program,
-				      getenv("LD_PRELOAD"));
-		if (!words)
+		s->preload_words = preload_words(s->preload, s->allocators, "/", s->program,
+						 getenv("LD_PRELOAD"));
+		if (!s->preload_words)
 			return message_set(&s->error, -ENOMEM, "out of memory");
 	}
-	err = launch_new(command, program, words, &s->launch, &s->error);
-	free(words);
+	err = launch_new(command, program, s->preload_words, &s->launch, &s->error);
 	if (!err && pid)
 		*pid = launch_pid(s->launch);
 	return err;
@@ -595,6 +594,7 @@ void memtrace_close(struct memtrace *s)
 	free(s->past);
 	free(s->reported);
 	free(s->exes);
+	free(s->preload_words);
 	free(s->program);
 	free(s->cgroup_path);
 	free(s->target_text);

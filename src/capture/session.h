@@ -79,6 +79,7 @@ struct memtrace {
 	struct ring_buffer *news;
 	struct launch *launch;
 	struct preload *preload; /* the library; NULL: every lane is uprobe */
+	char *preload_words;	 /* LD_PRELOAD of the command then */
 	struct gate *gate; /* NULL: a launched tree is stopped at exec instead */
 	int epoll_fd;
 

@@ -276,7 +276,12 @@ static int prepare_next(struct memtrace *s, pid_t pid, const char *exe)
 {
 	char *preload = process_env(pid, "LD_PRELOAD");
 	char *library_path = process_env(pid, "LD_LIBRARY_PATH");
-	int err = prepare_program(s, pid, preload, library_path, exe, true);
+	bool is_command = s->launch && launch_pid(s->launch) == pid;
+	int err;
+
+	/* before its exec, what the command's environment is said to be is ours */
+	err = prepare_program(s, pid, is_command && s->preload_words ? s->preload_words : preload,
+			      library_path, exe, true);
 
 	free(preload);
 	free(library_path);
@@ -533,7 +538,7 @@ static int start_command(struct memtrace *s)
 		if (err)
 			return err;
 	}
-	err = prepare_program(s, pid, s->preload ? preload_path(s->preload) : getenv("LD_PRELOAD"),
+	err = prepare_program(s, pid, s->preload ? s->preload_words : getenv("LD_PRELOAD"),
 			      getenv("LD_LIBRARY_PATH"), s->program, false);
 	if (err < 0)
 		session_log(s, MEMTRACE_LOG_INFO, "cannot tell what %s will load: %s", s->program,
