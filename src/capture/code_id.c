@@ -118,9 +118,11 @@ int code_id_read(struct code_id *id, int fd)
 	w.at = w.len = 0;
 	id->build_id_len = 0;
 	id->segment_cnt = 0;
-	if (!copy(&w, 0, &ehdr, sizeof(ehdr)) || memcmp(ehdr.e_ident, ELFMAG, SELFMAG) != 0 ||
-	    ehdr.e_ident[EI_CLASS] != ELFCLASS64 || ehdr.e_ident[EI_DATA] != ELFDATA2LSB)
+	if (!copy(&w, 0, ehdr.e_ident, EI_NIDENT) || memcmp(ehdr.e_ident, ELFMAG, SELFMAG) != 0)
 		return -ENOEXEC;
+	if (ehdr.e_ident[EI_CLASS] != ELFCLASS64 || ehdr.e_ident[EI_DATA] != ELFDATA2LSB ||
+	    !copy(&w, 0, &ehdr, sizeof(ehdr)))
+		return 0;
 	for (uint64_t i = 0; i < ehdr.e_phnum && ehdr.e_phentsize == sizeof(phdr); i++) {
 		if (!copy(&w, ehdr.e_phoff + i * sizeof(phdr), &phdr, sizeof(phdr)))
 			break;

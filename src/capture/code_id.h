@@ -27,7 +27,7 @@ struct code_id {
 	size_t segment_cnt;
 };
 
-/* 0, or -ENOEXEC: the file at fd is no ELF file of 64 bits. */
+/* 0, or -ENOEXEC: the file at fd is no ELF file. One of 32 bits has neither id nor segments. */
 int code_id_read(struct code_id *id, int fd);
 
 #endif

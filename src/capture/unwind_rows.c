@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -77,22 +76,24 @@ out:
 	return err;
 }
 
-int unwind_rows_add(struct unwind_rows *rows, const struct mt_row *row, size_t cnt,
-		    struct mt_code_table *out)
+int unwind_rows_room(struct unwind_rows *rows, size_t cnt, struct mt_row **room)
 {
 	size_t end = rows->cnt + cnt, have = (size_t)rows->segment_cnt * MT_ROW_SEGMENT;
-	int err;
+	int err = 0;
 
 	if (cnt > ROWS_MAX || end > ROWS_MAX)
 		return -ENOSPC;
-	if (end > have) {
+	if (end > have)
 		err = grow(rows, (end - have + MT_ROW_SEGMENT - 1) / MT_ROW_SEGMENT);
-		if (err)
-			return err;
-	}
-	memcpy(rows->row + rows->cnt, row, cnt * sizeof(*row));
+	if (!err)
+		*room = rows->row + rows->cnt;
+	return err;
+}
+
+int unwind_rows_take(struct unwind_rows *rows, size_t cnt, struct mt_code_table *out)
+{
 	*out = (struct mt_code_table){ rows->cnt, cnt };
-	rows->cnt = end;
+	rows->cnt += cnt;
 	return 0;
 }
 

@@ -32,9 +32,11 @@ int unwind_rows_init(struct unwind_rows *rows, struct table_memory *memory, int 
 		     int first_fd, int files_fd);
 void unwind_rows_fini(struct unwind_rows *rows);
 
-/* Copies rows, sorted, behind those there are. 0 or -ENOSPC. */
-int unwind_rows_add(struct unwind_rows *rows, const struct mt_row *row, size_t cnt,
-		    struct mt_code_table *out);
+/* Room for cnt rows behind those there are, to be written, sorted, and then taken. 0 or -ENOSPC. */
+int unwind_rows_room(struct unwind_rows *rows, size_t cnt, struct mt_row **room);
+
+/* The first cnt rows of the room are a table now, which the probes can read. 0 or -ENOSPC. */
+int unwind_rows_take(struct unwind_rows *rows, size_t cnt, struct mt_code_table *out);
 
 /* Tells the probes which rows are a file's. 0 or -errno. */
 int unwind_rows_publish(const struct unwind_rows *rows, const struct mt_code_file *file,
