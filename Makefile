@@ -189,7 +189,7 @@ $(BUILD)/bench/%: bench/%.c $(BUILD)/libmemtrace.a
 FUZZ_S ?= 60
 FUZZ_SEED ?= 1
 FUZZ_CFI_SRC := tests/fuzz/fuzz_cfi.c $(wildcard src/capture/cfi*.c) \
-	$(addprefix src/capture/,elf_file.c code_id.c code_rows.c unwind_rows.c segments.c)
+	$(addprefix src/capture/,elf_file.c code_id.c code_rows.c unwind_rows.c publisher.c segments.c)
 $(BUILD)/fuzz/fuzz_cfi: $(FUZZ_CFI_SRC) $(wildcard src/capture/c*.h) include/memtrace/unwind.h
 	$(say) FUZZ $@
 	@mkdir -p $(@D)

@@ -287,7 +287,7 @@ static void check_rows(const struct unwind_rows *rows, const struct mt_code_tabl
 static void check_by_offset(int fd, const struct cfi_table *table)
 {
 	struct table_memory no_budget = { 0 };
-	struct unwind_rows rows = { .memory = &no_budget, .segment_cnt = 1 };
+	struct unwind_rows rows = { .memory = &no_budget, .segment_cnt = 1, .seen_cnt = 1 };
 	struct cfi_cache nowhere;
 	struct mt_code_table by_offset;
 	struct code_id id;

@@ -30,7 +30,7 @@ static void setup(void)
 	cfi_cache_init(&cache, dir);
 	cfi_cache_init(&nowhere, NULL);
 	rows.memory = &no_budget;
-	rows.segment_cnt = 1;
+	rows.segment_cnt = rows.seen_cnt = 1;
 	rows.row = malloc(MT_ROW_SEGMENT * sizeof(*rows.row));
 	memset(rows.row, 0xee, MT_ROW_SEGMENT * sizeof(*rows.row));
 }
