@@ -27,7 +27,7 @@ static void compare(const char *path, Elf *elf, const struct code_id *id)
 	ssize_t len = dwelf_elf_gnu_build_id(elf, &bits);
 	GElf_Phdr phdr;
 
-	cr_expect_eq(id->build_id_len, len > 0 ? len : 0, "%s", path);
+	cr_expect_eq(id->build_id_len, len > 0 ? (size_t)len : 0, "%s", path);
 	cr_expect(len <= 0 || !memcmp(id->build_id, bits, len), "%s", path);
 	cr_assert_eq(elf_getphdrnum(elf, &phdr_cnt), 0);
 	for (size_t i = 0; i < phdr_cnt; i++) {

@@ -102,7 +102,8 @@ static void set_segments(int fd, const Elf64_Phdr *segments, size_t cnt)
 	ehdr.e_phoff = lseek(fd, 0, SEEK_END);
 	ehdr.e_phnum = cnt + 1;
 	cr_assert_eq(write(fd, &notes, sizeof(notes)), sizeof(notes));
-	cr_assert_eq(write(fd, segments, cnt * sizeof(*segments)), cnt * sizeof(*segments));
+	cr_assert_eq(write(fd, segments, cnt * sizeof(*segments)),
+		     (ssize_t)(cnt * sizeof(*segments)));
 	cr_assert_eq(pwrite(fd, &ehdr, sizeof(ehdr), 0), sizeof(ehdr));
 }
 
