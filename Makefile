@@ -188,12 +188,13 @@ $(BUILD)/bench/%: bench/%.c $(BUILD)/libmemtrace.a
 # Fuzzers: damage what is read from files nobody vouches for, sanitized.
 FUZZ_S ?= 60
 FUZZ_SEED ?= 1
-FUZZ_CFI_SRC := tests/fuzz/fuzz_cfi.c $(wildcard src/capture/cfi*.c) src/capture/elf_file.c
-$(BUILD)/fuzz/fuzz_cfi: $(FUZZ_CFI_SRC) $(wildcard src/capture/cfi*.h) include/memtrace/unwind.h
+FUZZ_CFI_SRC := tests/fuzz/fuzz_cfi.c $(wildcard src/capture/cfi*.c) \
+	$(addprefix src/capture/,elf_file.c code_id.c code_rows.c unwind_rows.c publisher.c segments.c)
+$(BUILD)/fuzz/fuzz_cfi: $(FUZZ_CFI_SRC) $(wildcard src/capture/c*.h) include/memtrace/unwind.h
 	$(say) FUZZ $@
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) -std=gnu11 $(WARN) -O1 -g -fsanitize=address,undefined \
-		-fno-sanitize-recover=all -o $@ $(FUZZ_CFI_SRC) -ldw -lelf
+		-fno-sanitize-recover=all -o $@ $(FUZZ_CFI_SRC) -ldw -lelf -lbpf
 $(BUILD)/fuzz/fuzz_perf_map: tests/fuzz/fuzz_perf_map.c tests/unit/perf_map_check.h \
 		src/capture/perf_map.c src/capture/perf_map.h src/capture/overlap.c src/capture/overlap.h
 	$(say) FUZZ $@

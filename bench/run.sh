@@ -6,5 +6,10 @@ build=$1
 echo "== cost of an exact malloc+free pair =="
 "$build/bench/cost" "$build" "${ROUNDS:-9}"
 echo
+echo "== unwind tables: made, and kept from another session =="
+lib=/usr/lib/$(gcc -print-multiarch)
+"$build/bench/tables" "$lib"/ld-linux-*.so.* "$lib"/{libm.so.6,libc.so.6,libstdc++.so.6,libcrypto.so.3} \
+	"$(readlink -f /usr/bin/python3)" "$(gcc -print-prog-name=cc1)" "$lib"/libLLVM-??.so.1
+echo
 echo "== scale, start and idle =="
 "$build/bench/scale" "$build"

@@ -482,7 +482,7 @@ void cfi_table_fini(struct cfi_table *table)
 	*table = (struct cfi_table){ 0 };
 }
 
-uint32_t cfi_table_rule(const struct cfi_table *table, uint64_t pc)
+size_t cfi_table_behind(const struct cfi_table *table, uint64_t pc)
 {
 	size_t low = 0, high = table->row_cnt; /* rows below low begin at or before pc */
 
@@ -494,7 +494,14 @@ uint32_t cfi_table_rule(const struct cfi_table *table, uint64_t pc)
 		else
 			high = middle;
 	}
-	return low ? table->rows[low - 1].rule : MT_RULE(MT_ROW_NONE, 0, 0);
+	return low;
+}
+
+uint32_t cfi_table_rule(const struct cfi_table *table, uint64_t pc)
+{
+	size_t behind = cfi_table_behind(table, pc);
+
+	return behind ? table->rows[behind - 1].rule : MT_RULE(MT_ROW_NONE, 0, 0);
 }
 
 const char *cfi_kind_name(unsigned kind)

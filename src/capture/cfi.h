@@ -52,6 +52,9 @@ void cfi_table_fini(struct cfi_table *table);
 /* The rule at a virtual address of the file. */
 uint32_t cfi_table_rule(const struct cfi_table *table, uint64_t pc);
 
+/* The first row that begins behind an address; row_cnt when there is none. */
+size_t cfi_table_behind(const struct cfi_table *table, uint64_t pc);
+
 /* "sp", "fp_deref"; "unknown" for what is no kind. */
 const char *cfi_kind_name(unsigned kind);
 

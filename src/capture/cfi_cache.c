@@ -7,17 +7,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define VERSION 3 /* of the layout, and of what rows mean */
+#define VERSION 4 /* of the layout, and of what rows mean; also in SUFFIX */
 #define MAGIC "mtunwind"
-#define CHUNK_BYTES (256 << 10) /* read, then summed while it is in the processor's cache */
-#define NAME_LEN (2 * CFI_CACHE_ID_MAX + 48)
+#define CHUNK_ROWS \
+	((size_t)8 << 10) /* read, then checked while they are in the processor's cache */
+#define SUFFIX ".unwind4"
+#define NAME_LEN (2 * CFI_CACHE_ID_MAX + sizeof(SUFFIX))
 #define LANES 4
-#define PAGE_BYTES ((size_t)4 << 10)
-#define LARGE_PAGE_BYTES ((size_t)2 << 20)
 
 #define CHECKSUM_PRIME 0x9e3779b97f4a7c15ULL
 
@@ -26,14 +25,13 @@ struct header {
 	uint32_t version;
 	uint32_t id_len;
 	uint8_t id[CFI_CACHE_ID_MAX];
-	struct cfi_counts counts;
-	uint32_t pad;
 	uint64_t row_cnt;
-	uint64_t checksum; /* of this header, with 0 here, and of the rows */
+	uint64_t rows_sum;
+	uint64_t sum; /* of all before */
 };
 
-_Static_assert(sizeof(struct header) == 120, "the layout on disk");
-_Static_assert(sizeof(struct header) % 8 == 0, "summed by words");
+_Static_assert(sizeof(struct header) == 112, "the layout on disk");
+_Static_assert(offsetof(struct header, sum) % 8 == 0, "summed by words");
 
 /* Against damage, not against forgery: each word goes through a function that is one to one, so no
  * change within a word can go unseen. Lanes, as one multiplication has to wait for the last. */
@@ -72,19 +70,37 @@ static uint64_t checksum_value(const struct checksum *sum)
 	return value;
 }
 
-/* The directory, when nobody else can have put files there. */
-static int open_dir(const char *path)
+static uint64_t header_sum(const struct header *h)
+{
+	struct checksum sum = { 0 };
+
+	checksum_add(&sum, h, offsetof(struct header, sum) / 8);
+	return checksum_value(&sum);
+}
+
+/* Is it ours, and can nobody else have written it? */
+static bool is_ours(const struct stat *st)
+{
+	return st->st_uid == geteuid() && !(st->st_mode & (S_IWGRP | S_IWOTH));
+}
+
+static bool dir_is_ours(const struct cfi_cache *cache)
 {
 	struct stat st;
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &st) || st.st_uid != geteuid() || st.st_mode & (S_IWGRP | S_IWOTH)) {
-		close(fd);
-		return -EPERM;
-	}
-	return fd;
+	return !fstat(cache->dir_fd, &st) && is_ours(&st);
+}
+
+void cfi_cache_init(struct cfi_cache *cache, const char *dir)
+{
+	cache->dir_fd = dir ? open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+}
+
+void cfi_cache_fini(struct cfi_cache *cache)
+{
+	if (cache->dir_fd >= 0)
+		close(cache->dir_fd);
+	cache->dir_fd = -1;
 }
 
 static bool id_is_usable(size_t id_len)
@@ -92,12 +108,16 @@ static bool id_is_usable(size_t id_len)
 	return id_len && id_len <= CFI_CACHE_ID_MAX;
 }
 
-/* HEX.unwind2 */
+/* HEX.unwind4 */
 static void file_name(char name[static NAME_LEN], const uint8_t *id, size_t id_len)
 {
-	for (size_t i = 0; i < id_len; i++)
-		snprintf(name + 2 * i, 3, "%02x", id[i]);
-	snprintf(name + 2 * id_len, NAME_LEN - 2 * id_len, ".unwind%d", VERSION);
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < id_len; i++) {
+		name[2 * i] = digits[id[i] >> 4];
+		name[2 * i + 1] = digits[id[i] & 15];
+	}
+	strcpy(name + 2 * id_len, SUFFIX);
 }
 
 static bool read_all(int fd, void *buf, size_t len)
@@ -138,7 +158,32 @@ static bool header_is_good(const struct header *h, const struct stat *st, const 
 {
 	return !memcmp(h->magic, MAGIC, sizeof(h->magic)) && h->version == VERSION &&
 	       h->id_len == id_len && !memcmp(h->id, id, id_len) && h->row_cnt <= CFI_ROWS_MAX &&
-	       (uint64_t)st->st_size == sizeof(*h) + h->row_cnt * sizeof(struct mt_row);
+	       (uint64_t)st->st_size == sizeof(*h) + h->row_cnt * sizeof(struct mt_row) &&
+	       h->sum == header_sum(h);
+}
+
+int cfi_cache_find(const struct cfi_cache *cache, const void *id, size_t id_len,
+		   struct cfi_kept *kept)
+{
+	char name[NAME_LEN];
+	struct header h;
+	struct stat st;
+	int fd;
+
+	if (cache->dir_fd < 0 || !id_is_usable(id_len) || !dir_is_ours(cache))
+		return -ENOENT;
+	file_name(name, id, id_len);
+	/* not to wait for a pipe's other end */
+	fd = openat(cache->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return -ENOENT;
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || !is_ours(&st) ||
+	    !read_all(fd, &h, sizeof(h)) || !header_is_good(&h, &st, id, id_len)) {
+		close(fd);
+		return -ENOENT;
+	}
+	*kept = (struct cfi_kept){ fd, h.row_cnt, h.rows_sum };
+	return 0;
 }
 
 /* What table users rely on, of rows[from] up to rows[to - 1]; those before are known to be good. */
@@ -154,85 +199,27 @@ static bool rows_are_good(const struct mt_row *rows, size_t from, size_t to)
 	return good;
 }
 
-/* Most of a load's time would be page faults: small pages are asked for at once (from Linux 5.14
- * on), large tables get large pages. Where the system refuses, faults it is. */
-static struct mt_row *allocate_rows(size_t cnt)
+int cfi_kept_read(struct cfi_kept *kept, struct mt_row *rows)
 {
-	size_t bytes = cnt * sizeof(struct mt_row);
-	bool large = bytes >= LARGE_PAGE_BYTES / 2;
-	size_t page = large ? LARGE_PAGE_BYTES : PAGE_BYTES;
-	void *rows;
-
-	bytes = bytes ? (bytes + page - 1) & ~(page - 1) : page;
-	rows = aligned_alloc(page, bytes);
-	if (rows && large)
-		madvise(rows, bytes, MADV_HUGEPAGE);
-	else if (rows)
-		madvise(rows, bytes, MADV_POPULATE_WRITE);
-	return rows;
-}
-
-static int read_rows(int fd, const struct header *h, struct mt_row *rows)
-{
-	struct header summed = *h;
 	struct checksum sum = { 0 };
-	const size_t chunk = CHUNK_BYTES / sizeof(*rows);
+	bool good = true;
 
-	summed.checksum = 0;
-	checksum_add(&sum, &summed, sizeof(summed) / 8);
-	for (size_t from = 0; from < h->row_cnt; from += chunk) {
-		size_t cnt = h->row_cnt - from < chunk ? h->row_cnt - from : chunk;
+	for (size_t from = 0; good && from < kept->row_cnt; from += CHUNK_ROWS) {
+		size_t left = kept->row_cnt - from, cnt = left < CHUNK_ROWS ? left : CHUNK_ROWS;
 
-		if (!read_all(fd, rows + from, cnt * sizeof(*rows)) ||
-		    !rows_are_good(rows, from, from + cnt))
-			return -ENOENT;
+		good = read_all(kept->fd, rows + from, cnt * sizeof(*rows)) &&
+		       rows_are_good(rows, from, from + cnt);
 		checksum_add(&sum, rows + from, cnt);
 	}
-	return checksum_value(&sum) == h->checksum ? 0 : -ENOENT;
+	good &= checksum_value(&sum) == kept->rows_sum;
+	cfi_kept_drop(kept);
+	return good ? 0 : -ENOENT;
 }
 
-static int load_file(struct cfi_table *table, int fd, const void *id, size_t id_len)
+void cfi_kept_drop(struct cfi_kept *kept)
 {
-	struct mt_row *rows;
-	struct header h;
-	struct stat st;
-	int err;
-
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
-	    st.st_mode & (S_IWGRP | S_IWOTH) || !read_all(fd, &h, sizeof(h)) ||
-	    !header_is_good(&h, &st, id, id_len))
-		return -ENOENT;
-	rows = allocate_rows(h.row_cnt);
-	if (!rows)
-		return -ENOMEM;
-	err = read_rows(fd, &h, rows);
-	if (err) {
-		free(rows);
-		return err;
-	}
-	*table = (struct cfi_table){ .rows = rows, .row_cnt = h.row_cnt, .counts = h.counts };
-	return 0;
-}
-
-int cfi_cache_load(struct cfi_table *table, const char *dir, const void *id, size_t id_len)
-{
-	char name[NAME_LEN];
-	int dir_fd, fd, err;
-
-	if (!id_is_usable(id_len))
-		return -ENOENT;
-	dir_fd = open_dir(dir);
-	if (dir_fd < 0)
-		return -ENOENT;
-	file_name(name, id, id_len);
-	/* not to wait for a pipe's other end */
-	fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	close(dir_fd);
-	if (fd < 0)
-		return -ENOENT;
-	err = load_file(table, fd, id, id_len);
-	close(fd);
-	return err;
+	close(kept->fd);
+	kept->fd = -1;
 }
 
 /* ---- storing -----------------------------------------------------------------------------------
@@ -249,85 +236,50 @@ static int create_temporary(int dir_fd, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
-static int write_table(int fd, const struct cfi_table *table, const void *id, size_t id_len)
+static int write_rows(int fd, const struct mt_row *rows, size_t cnt, const void *id, size_t id_len)
 {
 	struct header h = {
 		.magic = MAGIC,
 		.version = VERSION,
 		.id_len = id_len,
-		.counts = table->counts,
-		.row_cnt = table->row_cnt,
+		.row_cnt = cnt,
 	};
 	struct checksum sum = { 0 };
-	const size_t chunk = CHUNK_BYTES / sizeof(*table->rows);
 
 	memcpy(h.id, id, id_len);
-	checksum_add(&sum, &h, sizeof(h) / 8);
-	for (size_t from = 0; from < table->row_cnt; from += chunk) {
-		size_t cnt = table->row_cnt - from < chunk ? table->row_cnt - from : chunk;
-
-		checksum_add(&sum, table->rows + from, cnt);
-	}
-	h.checksum = checksum_value(&sum);
-	if (!write_all(fd, &h, sizeof(h)) ||
-	    !write_all(fd, table->rows, table->row_cnt * sizeof(*table->rows)))
+	for (size_t from = 0; from < cnt; from += CHUNK_ROWS)
+		checksum_add(&sum, rows + from, cnt - from < CHUNK_ROWS ? cnt - from : CHUNK_ROWS);
+	h.rows_sum = checksum_value(&sum);
+	h.sum = header_sum(&h);
+	if (!write_all(fd, &h, sizeof(h)) || !write_all(fd, rows, cnt * sizeof(*rows)))
 		return errno ? -errno : -EIO;
 	return 0;
 }
 
-static int store_in(int dir_fd, const struct cfi_table *table, const void *id, size_t id_len)
+int cfi_cache_store(const struct cfi_cache *cache, const void *id, size_t id_len,
+		    const struct mt_row *rows, size_t cnt)
 {
 	char name[NAME_LEN], temporary[64];
 	int fd, err;
 
+	if (!id_is_usable(id_len) || cnt > CFI_ROWS_MAX)
+		return -EINVAL;
+	if (cache->dir_fd < 0)
+		return -ENOENT;
+	if (!dir_is_ours(cache))
+		return -EPERM;
 	file_name(name, id, id_len);
 	snprintf(temporary, sizeof(temporary), ".new-%d", (int)gettid());
-	fd = create_temporary(dir_fd, temporary);
+	fd = create_temporary(cache->dir_fd, temporary);
 	if (fd < 0)
 		return fd;
 	errno = 0;
-	err = write_table(fd, table, id, id_len);
+	err = write_rows(fd, rows, cnt, id, id_len);
 	if (close(fd) && !err)
 		err = -errno;
-	if (!err && renameat(dir_fd, temporary, dir_fd, name))
+	if (!err && renameat(cache->dir_fd, temporary, cache->dir_fd, name))
 		err = -errno;
 	if (err)
-		unlinkat(dir_fd, temporary, 0);
-	return err;
-}
-
-int cfi_cache_store(const struct cfi_table *table, const char *dir, const void *id, size_t id_len)
-{
-	int dir_fd, err;
-
-	if (!id_is_usable(id_len))
-		return -EINVAL;
-	dir_fd = open_dir(dir);
-	if (dir_fd < 0)
-		return dir_fd;
-	err = store_in(dir_fd, table, id, id_len);
-	close(dir_fd);
-	return err;
-}
-
-/* Whether nobody but root or the caller can have written the file. */
-static bool file_is_trusted(int fd)
-{
-	struct stat st;
-
-	return !fstat(fd, &st) && (!st.st_uid || st.st_uid == geteuid()) &&
-	       !(st.st_mode & (S_IWGRP | S_IWOTH));
-}
-
-int cfi_cache_table(struct cfi_table *table, int fd, const char *dir, const void *id, size_t id_len)
-{
-	bool cached = dir && id_is_usable(id_len) && file_is_trusted(fd);
-	int err;
-
-	if (cached && !cfi_cache_load(table, dir, id, id_len))
-		return 0;
-	err = cfi_table_build(table, fd);
-	if (!err && cached)
-		cfi_cache_store(table, dir, id, id_len); /* else it is built again next time */
+		unlinkat(cache->dir_fd, temporary, 0);
 	return err;
 }

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cfi_cache.h - unwind tables kept on disk, by build id.
+ * cfi_cache.h - rows of unwind tables kept on disk, by what names a table.
  *
- * One file for a table, named by build id and format version, little endian as in memory:
+ * One file for a table, named by its id and the format's version, little endian as in memory:
  *
- *	+--------+---------+----------+--------------+--------+---------+----------+------ - - -
- *	| magic  | version | id bytes | id, 64 bytes | counts | row_cnt | checksum | rows
- *	+--------+---------+----------+--------------+--------+---------+----------+------ - - -
+ *	+-------+---------+----------+--------------+---------+----------+-----+------ - - -
+ *	| magic | version | id bytes | id, 72 bytes | row_cnt | rows_sum | sum | rows
+ *	+-------+---------+----------+--------------+---------+----------+-----+------ - - -
  *
- * A file is used only if all of it is as it was written: owner, size, id, checksum, order of rows.
+ * A file is used only if all of it is as it was written: owner, size, id, checksums, order of rows.
  * Any other file is as good as none, and is replaced by the next table of that name. The directory
  * must be the caller's own and writable by nobody else, or nothing is read or written in it.
  *
- * A build id is what a file says of itself. So that no user's file can give its table to another's,
- * only files that root or the caller own, and others cannot write, are cached.
+ * The header has a sum of its own, so that how many rows a file has can be relied on before memory
+ * for them is found, and rows are read straight to where they are used.
  */
 #ifndef CAPTURE_CFI_CACHE_H
 #define CAPTURE_CFI_CACHE_H
@@ -22,18 +22,36 @@
 
 #include "capture/cfi.h"
 
-#define CFI_CACHE_ID_MAX 64
+#define CFI_CACHE_ID_MAX 72
 
-/* What was kept for a build id. -ENOENT for every reason there can be not to have it; -ENOMEM. */
-int cfi_cache_load(struct cfi_table *table, const char *dir, const void *id, size_t id_len);
+struct cfi_cache {
+	int dir_fd; /* -1: nothing is kept */
+};
+
+/* dir: NULL, or where tables are kept; one that cannot be opened, or is a link, is as good as NULL.
+ */
+void cfi_cache_init(struct cfi_cache *cache, const char *dir);
+void cfi_cache_fini(struct cfi_cache *cache);
+
+/* A table that is there; its rows are not read yet. */
+struct cfi_kept {
+	int fd; /* owned */
+	size_t row_cnt;
+	uint64_t rows_sum;
+};
+
+/* -ENOENT for every reason there can be not to have it. */
+int cfi_cache_find(const struct cfi_cache *cache, const void *id, size_t id_len,
+		   struct cfi_kept *kept);
+
+/* Reads the rows to where there is room for row_cnt; kept is over then. -ENOENT: they are not what
+ * was written, and what is in rows is for nothing. */
+int cfi_kept_read(struct cfi_kept *kept, struct mt_row *rows);
+void cfi_kept_drop(struct cfi_kept *kept); /* instead of reading it */
 
 /* Keeps a table, atomically, in place of what was there. 0 or -errno; -EPERM: the directory is not
  * the caller's alone. */
-int cfi_cache_store(const struct cfi_table *table, const char *dir, const void *id, size_t id_len);
-
-/* The table of the file at fd: loaded, or else built and, where that is possible, kept. dir may be
- * NULL, id_len 0. As cfi_table_build(). */
-int cfi_cache_table(struct cfi_table *table, int fd, const char *dir, const void *id,
-		    size_t id_len);
+int cfi_cache_store(const struct cfi_cache *cache, const void *id, size_t id_len,
+		    const struct mt_row *rows, size_t cnt);
 
 #endif

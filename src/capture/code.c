@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "capture/code.h"
 
-#include <elfutils/libdwelf.h>
 #include <errno.h>
 #include <linux/magic.h>
 #include <stdio.h>
@@ -13,13 +12,14 @@
 #include <time.h>
 
 #include "capture/cfi_cache.h"
-#include "capture/elf_file.h"
+#include "capture/code_id.h"
+#include "capture/code_rows.h"
 #include "capture/modules.h"
 #include "capture/unwind_rows.h"
 
 /* Rows of one build id (or of one file without). */
 struct rows {
-	uint8_t build_id[CFI_CACHE_ID_MAX];
+	uint8_t build_id[CODE_ID_BYTES_MAX];
 	size_t build_id_len; /* 0: none */
 	struct mt_code_table table;
 };
@@ -41,7 +41,7 @@ struct known_module {
 
 struct code {
 	struct unwind_rows *kernel_rows;
-	char *cache_dir;
+	struct cfi_cache cache;
 	struct rows *rows;
 	size_t rows_cnt;
 	size_t generated; /* index, or NO_ROWS */
@@ -64,11 +64,7 @@ struct code *code_new(struct unwind_rows *kernel_rows, const char *cache_dir,
 	c->generated = NO_ROWS;
 	c->log = log;
 	c->ctx = ctx;
-	c->cache_dir = cache_dir ? strdup(cache_dir) : NULL;
-	if (cache_dir && !c->cache_dir) {
-		free(c);
-		return NULL;
-	}
+	cfi_cache_init(&c->cache, cache_dir);
 	return c;
 }
 
@@ -78,7 +74,7 @@ void code_free(struct code *c)
 		return;
 	for (size_t i = 0; i < c->module_cnt; i++)
 		module_put(c->modules[i].module);
-	free(c->cache_dir);
+	cfi_cache_fini(&c->cache);
 	free(c->rows);
 	free(c->files);
 	free(c->modules);
@@ -108,54 +104,6 @@ static size_t find_rows(const struct code *c, const uint8_t *id, size_t len)
 	return NO_ROWS;
 }
 
-static size_t read_build_id(const struct elf_file *elf, uint8_t *id)
-{
-	const void *bits = NULL;
-	ssize_t len = dwelf_elf_gnu_build_id(elf->elf, &bits);
-
-	if (len <= 0 || len > CFI_CACHE_ID_MAX)
-		return 0;
-	memcpy(id, bits, len);
-	return len;
-}
-
-static int by_pc(const void *a, const void *b)
-{
-	const struct mt_row *x = a, *y = b;
-
-	return x->pc < y->pc ? -1 : x->pc > y->pc;
-}
-
-/* From the file's addresses to offsets in the file, which is what a mapping tells. Rows outside of
- * executable segments are for nothing; where one segment's end is not the next one's beginning, a gap
- * row says so. */
-static size_t rows_to_offsets(const struct elf_file *elf, const struct cfi_table *table,
-			      struct mt_row *out)
-{
-	size_t n = 0;
-
-	for (size_t s = 0; s < elf->load_cnt; s++) {
-		const struct elf_segment *seg = &elf->loads[s];
-		uint64_t end = seg->vaddr + seg->file_size;
-		uint32_t rule;
-
-		if (!seg->executable || !seg->file_size || end > UINT32_MAX)
-			continue;
-		rule = cfi_table_rule(table, seg->vaddr);
-		out[n++] = (struct mt_row){ seg->file_offset, rule };
-		for (size_t i = 0; i < table->row_cnt; i++) {
-			uint64_t pc = table->rows[i].pc;
-
-			if (pc > seg->vaddr && pc < end)
-				out[n++] = (struct mt_row){ pc - seg->vaddr + seg->file_offset,
-							    table->rows[i].rule };
-		}
-		out[n++] = (struct mt_row){ seg->file_offset + seg->file_size, MT_ROW_NONE };
-	}
-	qsort(out, n, sizeof(*out), by_pc);
-	return n;
-}
-
 static void tell(const struct code *c, const char *name, size_t rows, double seconds)
 {
 	char line[512];
@@ -175,39 +123,25 @@ static double now_s(void)
 	return now.tv_sec + now.tv_nsec / 1e9;
 }
 
-/* Builds the table and stores it among the rows; its index, or NO_ROWS with *err. */
-static size_t load_rows(struct code *c, int fd, const struct elf_file *elf, const char *name,
-			const uint8_t *id, size_t id_len, int *err)
+/* Adds the file's table to the rows; its index, or NO_ROWS with *err. */
+static size_t load_rows(struct code *c, int fd, const struct stat *st, const struct code_id *id,
+			const char *name, int *err)
 {
-	struct rows *grown, fresh = { .build_id_len = id_len };
-	struct cfi_table table = {};
-	struct mt_row *offsets;
+	struct rows *grown = realloc(c->rows, (c->rows_cnt + 1) * sizeof(*grown));
+	struct rows fresh = { .build_id_len = id->build_id_len };
 	double start = now_s();
-	size_t cnt;
 
-	*err = cfi_cache_table(&table, fd, c->cache_dir, id, id_len);
-	if (*err || !table.row_cnt) {
-		if (!*err)
-			cfi_table_fini(&table);
-		if (*err == -ENOEXEC || *err == -EIO || *err == -E2BIG)
-			*err = 0;
-		return NO_ROWS;
-	}
-	offsets = calloc(table.row_cnt + 2 * elf->load_cnt, sizeof(*offsets));
-	grown = realloc(c->rows, (c->rows_cnt + 1) * sizeof(*grown));
-	if (grown)
-		c->rows = grown;
 	*err = -ENOMEM;
-	if (offsets && grown) {
-		cnt = rows_to_offsets(elf, &table, offsets);
-		*err = unwind_rows_add(c->kernel_rows, offsets, cnt, &fresh.table);
-	}
-	free(offsets);
-	cfi_table_fini(&table);
-	if (*err)
+	if (!grown)
 		return NO_ROWS;
-	memcpy(fresh.build_id, id, id_len);
-	c->rows[c->rows_cnt] = fresh;
+	c->rows = grown;
+	*err = code_rows_add(c->kernel_rows, &c->cache, fd, st, id, &fresh.table);
+	if (*err == -ENOEXEC || *err == -EIO || *err == -E2BIG)
+		*err = 0;
+	if (*err || !fresh.table.cnt)
+		return NO_ROWS;
+	memcpy(fresh.build_id, id->build_id, id->build_id_len);
+	grown[c->rows_cnt] = fresh;
 	tell(c, name, fresh.table.cnt, now_s() - start);
 	return c->rows_cnt++;
 }
@@ -216,8 +150,8 @@ static size_t load_rows(struct code *c, int fd, const struct elf_file *elf, cons
  * files to map it twice, to be written and to be run. */
 static size_t generated_rows(struct code *c, int *err)
 {
-	static const struct mt_row row = { 0, MT_RULE(MT_ROW_GENERATED, 0, 0) };
 	struct rows *grown, fresh = {};
+	struct mt_row *room;
 
 	if (c->generated != NO_ROWS)
 		return c->generated;
@@ -226,7 +160,11 @@ static size_t generated_rows(struct code *c, int *err)
 	if (!grown)
 		return NO_ROWS;
 	c->rows = grown;
-	*err = unwind_rows_add(c->kernel_rows, &row, 1, &fresh.table);
+	*err = unwind_rows_room(c->kernel_rows, 1, &room);
+	if (*err)
+		return NO_ROWS;
+	*room = (struct mt_row){ 0, MT_RULE(MT_ROW_GENERATED, 0, 0) };
+	*err = unwind_rows_take(c->kernel_rows, 1, &fresh.table);
 	if (*err)
 		return NO_ROWS;
 	c->rows[c->rows_cnt] = fresh;
@@ -238,32 +176,28 @@ static size_t generated_rows(struct code *c, int *err)
 static int publish(struct code *c, const struct mt_code_file *key, size_t rows)
 {
 	static const struct mt_code_table none;
+	const struct mt_code_table *table = rows == NO_ROWS ? &none : &c->rows[rows].table;
 
-	return unwind_rows_publish(c->kernel_rows, key, rows == NO_ROWS ? &none : &c->rows[rows].table);
+	return unwind_rows_publish(c->kernel_rows, key, table);
 }
 
-static struct file *add(struct code *c, int fd, const char *name, const struct mt_code_file *key,
-			bool unnamed, int *err)
+static struct file *add(struct code *c, int fd, const char *name, const struct stat *st,
+			const struct mt_code_file *key, int *err)
 {
 	struct file *grown = realloc(c->files, (c->file_cnt + 1) * sizeof(*grown));
-	uint8_t id[CFI_CACHE_ID_MAX];
-	struct elf_file elf;
-	size_t id_len, rows;
-	enum elf_file_error why;
+	size_t rows = NO_ROWS;
+	struct code_id id;
 
 	*err = -ENOMEM;
 	if (!grown)
 		return NULL;
 	c->files = grown;
-	rows = NO_ROWS;
 	*err = 0;
-	if (!elf_file_open(&elf, fd, &why)) {
-		id_len = read_build_id(&elf, id);
-		rows = find_rows(c, id, id_len);
+	if (!code_id_read(&id, fd)) {
+		rows = find_rows(c, id.build_id, id.build_id_len);
 		if (rows == NO_ROWS)
-			rows = load_rows(c, fd, &elf, name, id, id_len, err);
-		elf_file_close(&elf);
-	} else if (why == ELF_FILE_NOT_ELF && unnamed) {
+			rows = load_rows(c, fd, st, &id, name, err);
+	} else if (!st->st_nlink) {
 		rows = generated_rows(c, err);
 	}
 	if (!*err)
@@ -285,7 +219,7 @@ static struct file *get(struct code *c, int fd, const char *name, int *err)
 		return NULL;
 	file_key(&st, &key);
 	file = find_file(c, &key);
-	return file ? file : add(c, fd, name, &key, !st.st_nlink, err);
+	return file ? file : add(c, fd, name, &st, &key, err);
 }
 
 int code_add(struct code *c, int fd, const char *name)

@@ -51,7 +51,9 @@ size_t segment_bytes(const struct segment_kind *kind)
 
 bool segments_fit(const struct table_memory *memory, const struct segment_kind *kind, uint32_t cnt)
 {
-	return __atomic_load_n(&memory->bytes, __ATOMIC_RELAXED) + (uint64_t)cnt * segment_bytes(kind) <= memory->budget;
+	return __atomic_load_n(&memory->bytes, __ATOMIC_RELAXED) +
+		       (uint64_t)cnt * segment_bytes(kind) <=
+	       memory->budget;
 }
 
 int segment_make(struct table_memory *memory, const struct segment_kind *kind, void *at, void **out)
@@ -83,7 +85,8 @@ void segment_drop(struct table_memory *memory, const struct segment_kind *kind, 
 	__atomic_sub_fetch(&memory->bytes, page_round(segment_bytes(kind)), __ATOMIC_RELAXED);
 }
 
-/* The kernel waits after every update, but only once for a batch. */
+/* The kernel waits after every update, but only once for a batch. What is left of a call that
+ * failed would be taken for the next one's. */
 int segments_publish(const struct segment_kind *kind, uint32_t first, const int *fds, uint32_t cnt)
 {
 	uint32_t *keys = calloc(cnt, sizeof(*keys)), done = cnt;
@@ -97,6 +100,8 @@ int segments_publish(const struct segment_kind *kind, uint32_t first, const int 
 		for (uint32_t i = 0; i < cnt && !err; i++)
 			if (bpf_map_update_elem(kind->outer_fd, &keys[i], &fds[i], BPF_ANY))
 				err = -errno;
+	for (uint32_t i = 0; err && i < cnt; i++)
+		bpf_map_delete_elem(kind->outer_fd, &keys[i]);
 	free(keys);
 	return err;
 }

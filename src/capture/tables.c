@@ -364,7 +364,7 @@ int tables_each_block(const struct tables *t, block_fn see, void *ctx)
 
 static void pool_push(struct mt_pool *pool, uint64_t *link, uint32_t slot)
 {
-	uint64_t head = LOAD(pool->head), next;
+	__u64 head = LOAD(pool->head), next;
 
 	do {
 		STORE(*link, (uint32_t)head);
@@ -376,7 +376,7 @@ static void pool_push(struct mt_pool *pool, uint64_t *link, uint32_t slot)
 uint32_t tables_acct_pop(struct tables *t)
 {
 	struct mt_pool *pool = &t->control->accts;
-	uint64_t head = LOAD(pool->head), next;
+	__u64 head = LOAD(pool->head), next;
 	uint32_t slot;
 
 	while ((uint32_t)head) {
@@ -396,7 +396,7 @@ uint32_t tables_acct_pop(struct tables *t)
 static uint32_t chunk_pop(struct tables *t)
 {
 	struct mt_pool *pool = &t->control->chunks;
-	uint64_t head = LOAD(pool->head), next;
+	__u64 head = LOAD(pool->head), next;
 	struct mt_chunk *piece;
 	uint32_t chunk;
 

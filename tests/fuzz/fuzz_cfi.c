@@ -6,8 +6,9 @@
  *
  * An input is a file of the corpus with a few changes. Whatever it is: building a table ends within
  * seconds, a table obeys its rules (cfi_check.h), each of its rows makes steps that obey theirs,
- *and a damaged cache file is a miss or gives the same table. A finding aborts; the input stays in
- * ./fuzz_cfi.input, to be made small and added to the corpus, which the unit tests replay.
+ * rows by offset are those by address, and a damaged cache file is a miss or gives the same table.
+ * A finding aborts; the input stays in ./fuzz_cfi.input, to be made small and added to the corpus,
+ * which the unit tests replay.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -24,8 +25,10 @@
 #include "../unit/cfi_check.h"
 #include "capture/cfi.h"
 #include "capture/cfi_cache.h"
+#include "capture/code_rows.h"
 
 #define INPUT "fuzz_cfi.input"
+#define KEPT "01020304.unwind4"
 #define INPUT_BYTES_MAX (64 << 10)
 #define SEEDS_MAX 256
 #define HANG_S 20
@@ -206,6 +209,21 @@ static void write_input(int fd, const struct input *in)
 /* ---- the cache ---------------------------------------------------------------------------------
  */
 
+static int load_kept(const struct cfi_cache *cache, const uint8_t id[4], struct cfi_table *table)
+{
+	struct cfi_kept kept;
+	int err = cfi_cache_find(cache, id, 4, &kept);
+
+	if (err)
+		return err;
+	*table = (struct cfi_table){ .row_cnt = kept.row_cnt };
+	table->rows = malloc(kept.row_cnt * sizeof(*table->rows) + !kept.row_cnt);
+	err = cfi_kept_read(&kept, table->rows);
+	if (err)
+		cfi_table_fini(table);
+	return err;
+}
+
 static bool tables_agree(const struct cfi_table *a, const struct cfi_table *b)
 {
 	return a->row_cnt == b->row_cnt &&
@@ -215,14 +233,16 @@ static bool tables_agree(const struct cfi_table *a, const struct cfi_table *b)
 static void check_cache(struct random *r, const struct cfi_table *table, const char *dir)
 {
 	static const uint8_t id[4] = { 1, 2, 3, 4 };
+	struct cfi_cache cache;
 	struct cfi_table loaded;
 	struct input in;
 	char path[64];
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/01020304.unwind2", dir);
-	if (cfi_cache_store(table, dir, id, sizeof(id)) ||
-	    cfi_cache_load(&loaded, dir, id, sizeof(id)))
+	snprintf(path, sizeof(path), "%s/" KEPT, dir);
+	cfi_cache_init(&cache, dir);
+	if (cfi_cache_store(&cache, id, sizeof(id), table->rows, table->row_cnt) ||
+	    load_kept(&cache, id, &loaded))
 		fail("a table that was kept is not found");
 	if (!tables_agree(table, &loaded))
 		fail("a table that was kept comes back as another one");
@@ -233,11 +253,53 @@ static void check_cache(struct random *r, const struct cfi_table *table, const c
 	in.data[below(r, in.len)] ^= 1 + below(r, 255);
 	write_input(fd, &in);
 	close(fd);
-	if (!cfi_cache_load(&loaded, dir, id, sizeof(id))) {
+	if (!load_kept(&cache, id, &loaded)) {
 		if (!tables_agree(table, &loaded))
 			fail("a damaged cache file was believed");
 		cfi_table_fini(&loaded);
 	}
+	cfi_cache_fini(&cache);
+}
+
+/* ---- rows by offset ------------------------------------------------------------------------------
+ */
+
+/* Rows of each segment that has its bytes for itself are the table's. */
+static void check_rows(const struct unwind_rows *rows, const struct mt_code_table *by_offset,
+		       const struct code_id *id, const struct cfi_table *table)
+{
+	for (uint32_t i = 0; i < by_offset->cnt; i++) {
+		if (i && rows->row[i].pc <= rows->row[i - 1].pc)
+			fail("rows by offset out of order");
+		if (MT_RULE_KIND(rows->row[i].rule) >= MT_ROW_KIND_CNT)
+			fail("a row by offset of an unknown kind");
+	}
+	for (size_t s = 0; id->segment_cnt == 1 && s < table->row_cnt; s++) {
+		const struct code_segment *seg = &id->segments[0];
+		uint32_t in = table->rows[s].pc - seg->vaddr;
+
+		if (in < seg->size && unwind_rows_rule(rows, by_offset, in + seg->offset) !=
+					      table->rows[s].rule)
+			fail("a row by offset is not the one by address");
+	}
+}
+
+static void check_by_offset(int fd, const struct cfi_table *table)
+{
+	struct table_memory no_budget = { 0 };
+	struct unwind_rows rows = { .memory = &no_budget, .segment_cnt = 1, .seen_cnt = 1 };
+	struct cfi_cache nowhere;
+	struct mt_code_table by_offset;
+	struct code_id id;
+	struct stat st;
+
+	cfi_cache_init(&nowhere, NULL);
+	if (code_id_read(&id, fd) || fstat(fd, &st))
+		fail("a file with a table is no ELF file");
+	rows.row = malloc(MT_ROW_SEGMENT * sizeof(*rows.row));
+	if (!code_rows_add(&rows, &nowhere, fd, &st, &id, &by_offset))
+		check_rows(&rows, &by_offset, &id, table);
+	free(rows.row);
 }
 
 /* ---- the loop ----------------------------------------------------------------------------------
@@ -260,6 +322,8 @@ static void try_input(struct random *r, int fd, const char *dir, struct tally *t
 		return;
 	}
 	check_table(r, &table);
+	if (!below(r, 8))
+		check_by_offset(fd, &table);
 	tally->tables += table.row_cnt > 0;
 	tally->rows += table.row_cnt;
 	if (!below(r, 64)) {
@@ -305,7 +369,7 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	run(&r, corpus, fd, dir, seconds, &tally);
-	snprintf(path, sizeof(path), "%s/01020304.unwind2", dir);
+	snprintf(path, sizeof(path), "%s/" KEPT, dir);
 	unlink(path);
 	rmdir(dir);
 	unlink(INPUT);
