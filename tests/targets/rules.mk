@@ -39,3 +39,4 @@ TARGET_CFLAGS_survive := -fno-builtin
 TARGET_CFLAGS_jump_heap := -shared -fPIC -fno-builtin
 TARGET_CFLAGS_jump_over := -fno-builtin
 TARGET_CFLAGS_late_plugin := -shared -fPIC -std=c++17
+TARGET_CFLAGS_fork_alike := -fno-builtin

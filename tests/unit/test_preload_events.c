@@ -190,6 +190,32 @@ Test(preload_events, stop_where_an_allocator_is_preloaded_before)
 	expect("allocs", run.accounts[run.cnt - 1].allocs, 0);
 }
 
+/* ---- calls that never return, and operators nobody has yet
+ * ----------------------------------------- */
+
+Test(preload_events, count_on_after_calls_of_the_allocator_that_never_return)
+{
+	listen_to(TARGET("jump_heap"), (char *const[]){ TARGET("jump_over"), NULL });
+	expect_truth();
+}
+
+Test(preload_events, count_operators_of_a_library_that_is_loaded_late)
+{
+	uint64_t blocks, bytes, frees;
+
+	LISTEN_TO(TARGET("late_cxx"), TARGET("late_plugin"), "0");
+	blocks = run.accounts[run.cnt - 1].allocs;
+	bytes = run.accounts[run.cnt - 1].alloc_bytes;
+	frees = run.accounts[run.cnt - 1].frees;
+	LISTEN_TO(TARGET("late_cxx"), TARGET("late_plugin"), "20");
+	expect("allocs", run.accounts[run.cnt - 1].allocs, truth_figure(0, "allocs") + blocks);
+	expect("frees", run.accounts[run.cnt - 1].frees, truth_figure(0, "frees") + frees);
+	/* an aligned new asks for whole multiples: 256 of 128 is one; no other size is rounded */
+	expect("bytes", run.accounts[run.cnt - 1].alloc_bytes,
+	       truth_figure(0, "alloc_bytes") + bytes);
+	expect("what cannot be", run.accounts[run.cnt - 1].wrong, 0);
+}
+
 /* ---- frames ------------------------------------------------------------------------------------
  */
 
