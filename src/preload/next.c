@@ -184,7 +184,8 @@ void next_resolve(void)
 	lookup_next(d, NAME_CNT);
 	allocator.object = d[MALLOC].object;
 	allocator.elsewhere = !lookup_is_first("malloc");
-	allocator.flat = is_flat(d);
+	/* elsewhere: what libc's functions call by name is not what comes next */
+	allocator.flat = is_flat(d) && !allocator.elsewhere;
 	free_found = d[FREE].address ? d[FREE].address : (void *)stand_in_free;
 	set(&next.free, free_found, NULL);
 	set(&next.cfree, d[CFREE].address, free_found);

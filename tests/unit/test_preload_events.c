@@ -190,6 +190,22 @@ Test(preload_events, stop_where_an_allocator_is_preloaded_before)
 	expect("allocs", run.accounts[run.cnt - 1].allocs, 0);
 }
 
+/* An allocator before this library that lacks memalign: that call does come here, and goes on to
+ * glibc. */
+Test(preload_events, do_not_come_in_part_where_malloc_is_elsewhere)
+{
+	struct listener_options options = { .file = &file, .before = TARGET("jump_heap") };
+	const struct listener_account *account;
+
+	listener_run(&options, (char *const[]){ TARGET("family"), NULL }, &run);
+	cr_assert_eq(run.status, 0);
+	account = &run.accounts[run.cnt - 1];
+	expect("events",
+	       account->claims + account->allocs + account->frees + account->failed +
+		       account->unknown_frees + account->reallocs,
+	       0);
+}
+
 /* ---- calls that never return, and operators nobody has yet
  * ----------------------------------------- */
 
