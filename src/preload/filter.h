@@ -53,7 +53,8 @@ static inline uint64_t filter_hash(const void *address)
 }
 
 /* false: certainly not in it. */
-static inline bool filter_may_have(const struct filter *filter, const void *address)
+static inline __attribute__((always_inline)) bool filter_may_have(const struct filter *filter,
+								  const void *address)
 {
 	uint64_t hash = filter_hash(address);
 
