@@ -115,6 +115,7 @@ static void libstdcxx(uint64_t *blocks, uint64_t *bytes)
 
 EQUALS_THE_TRUTH_CXX(count_an_operator_new_once, TARGET("cxx_new"))
 EQUALS_THE_TRUTH_CXX(count_on_after_exceptions, TARGET("cxx_throw"))
+EQUALS_THE_TRUTH_CXX(count_operators_that_fail, TARGET("cxx_bad_alloc"))
 
 Test(preload_events, claim_an_address_space_once_and_before_all_else)
 {
