@@ -80,7 +80,7 @@ unit: $(BUILD)/tests/unit-tests $(BUILD)/libmemtrace.so $(BUILD)/libmemtrace-pre
 	$(Q)$(BUILD)/tests/unit-tests $(TEST_ARGS)
 
 ## system: run the tests that trace real programs (root)
-system: $(BUILD)/memtrace $(BUILD)/tests/system-tests targets
+system: $(BUILD)/memtrace $(BUILD)/libmemtrace-preload.so $(BUILD)/tests/system-tests targets
 	$(say) TEST system
 	$(Q)$(SUDO) $(BUILD)/tests/system-tests --jobs 1 $(TEST_ARGS)
 
@@ -153,9 +153,9 @@ $(BUILD)/tests/unit-tests: $(UNIT_OBJ) $(filter-out %/main.o,$(CLI_OBJ)) $(PRELO
 	$(say) LINK $@
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcriterion $(LDLIBS)
 
-$(BUILD)/tests/system-tests: $(SYSTEM_OBJ)
+$(BUILD)/tests/system-tests: $(SYSTEM_OBJ) $(BUILD)/tests/unit/preload_file.o
 	$(say) LINK $@
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcriterion -ljansson -lpthread
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcriterion -ljansson -lelf -lpthread
 
 # Programs that are traced: each source file is one program; rules.mk has what is special.
 -include tests/targets/rules.mk

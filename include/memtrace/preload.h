@@ -40,7 +40,8 @@
  *	+6   66 2e 0f 1f 84 00 00 00 00 00    nop10  later kernels make that one a call, and leave
  *nop5
  *
- * One of the three is to be probed, not several. The call pushes on the stack, hence no red zone.
+ * One of the three is to be probed, not several. The call pushes on the stack, hence no red zone. Kernels
+ * that do not know the nop10 refuse a probe there (6.18 does, for its prefix).
  *
  * All memtrace sites share one semaphore (unsigned short, in .probes). While it is 0 the library is
  * a jump to the real function.

@@ -7,7 +7,7 @@
  *
  *	tables[0]    counters  8192 bytes       0: nothing that hashes here is in this table
  *	             slots     1024 addresses   128 buckets of 8; an address has two of them
- *	tables[1]    the same, 8 times as large, made when both buckets were full, and so on
+ *	tables[1]    the same, 4 times as large, made when both buckets were full, and so on
  *
  * An allocation puts its address in before it returns it, and whoever frees takes it out before it
  * gives it back: nobody asks for an address while it is put in or taken out. A counter is raised
@@ -24,9 +24,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FILTER_TABLES 8 /* 1024 * 8^7 slots in the last */
+#define FILTER_TABLES 12 /* 1024 * 4^11 slots in the last */
 #define FILTER_FIRST_SLOTS 1024
-#define FILTER_GROWTH_SHIFT 3
+#define FILTER_GROWTH_SHIFT 2
 #define FILTER_COUNTERS_SHIFT 3 /* counters for each slot */
 
 struct filter_table {
@@ -53,7 +53,8 @@ static inline uint64_t filter_hash(const void *address)
 }
 
 /* false: certainly not in it. */
-static inline bool filter_may_have(const struct filter *filter, const void *address)
+static inline __attribute__((always_inline)) bool filter_may_have(const struct filter *filter,
+								  const void *address)
 {
 	uint64_t hash = filter_hash(address);
 

@@ -138,6 +138,23 @@ enum name {
 };
 /* clang-format on */
 
+static const char *const names[NAME_CNT] = {
+	[MALLOC] = "malloc",
+	[CALLOC] = "calloc",
+	[REALLOC] = "realloc",
+	[REALLOCARRAY] = "reallocarray",
+	[MEMALIGN] = "memalign",
+	[ALIGNED_ALLOC] = "aligned_alloc",
+	[POSIX_MEMALIGN] = "posix_memalign",
+	[VALLOC] = "valloc",
+	[PVALLOC] = "pvalloc",
+	[FREE] = "free",
+	[CFREE] = "cfree",
+	[FREE_SIZED] = "free_sized",
+	[FREE_ALIGNED_SIZED] = "free_aligned_sized",
+	[USABLE_SIZE] = "malloc_usable_size",
+};
+
 /* One store: other threads call through it. */
 static void set(void *pointer, void *found, void *stand_in)
 {
@@ -163,28 +180,16 @@ static bool is_flat(const struct definition *definitions)
 
 void next_resolve(void)
 {
-	struct definition d[NAME_CNT] = {
-		[MALLOC] = { .name = "malloc" },
-		[CALLOC] = { .name = "calloc" },
-		[REALLOC] = { .name = "realloc" },
-		[REALLOCARRAY] = { .name = "reallocarray" },
-		[MEMALIGN] = { .name = "memalign" },
-		[ALIGNED_ALLOC] = { .name = "aligned_alloc" },
-		[POSIX_MEMALIGN] = { .name = "posix_memalign" },
-		[VALLOC] = { .name = "valloc" },
-		[PVALLOC] = { .name = "pvalloc" },
-		[FREE] = { .name = "free" },
-		[CFREE] = { .name = "cfree" },
-		[FREE_SIZED] = { .name = "free_sized" },
-		[FREE_ALIGNED_SIZED] = { .name = "free_aligned_sized" },
-		[USABLE_SIZE] = { .name = "malloc_usable_size" },
-	};
+	struct definition d[NAME_CNT];
 	void *free_found;
 
+	for (size_t i = 0; i < NAME_CNT; i++)
+		d[i] = (struct definition){ .name = names[i] };
 	lookup_next(d, NAME_CNT);
 	allocator.object = d[MALLOC].object;
 	allocator.elsewhere = !lookup_is_first("malloc");
-	allocator.flat = is_flat(d);
+	/* elsewhere: what libc's functions call by name is not what comes next */
+	allocator.flat = is_flat(d) && !allocator.elsewhere;
 	free_found = d[FREE].address ? d[FREE].address : (void *)stand_in_free;
 	set(&next.free, free_found, NULL);
 	set(&next.cfree, d[CFREE].address, free_found);

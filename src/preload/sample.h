@@ -56,7 +56,8 @@ struct sample_weight sampler_take(struct sampler *sampler, uint64_t size);
 struct sample_weight sampler_taken(struct sampler *sampler, uint64_t size);
 
 /* The idle path: counts an allocation; true if it is certainly not taken. */
-static inline bool sampler_passes(struct sampler *sampler, uint64_t size)
+static inline __attribute__((always_inline)) bool sampler_passes(struct sampler *sampler,
+								 uint64_t size)
 {
 	uint64_t step = size & sampler->step_mask;
 	int64_t left = sampler->left - (int64_t)(step + !step);

@@ -64,11 +64,11 @@ static __attribute__((noinline)) void claim(void)
 
 static void seed(uint64_t configured)
 {
-	uint64_t ordinal = __atomic_add_fetch(&once.threads, 1, __ATOMIC_RELAXED);
-	uint64_t nobodys = 0;
+	uint64_t nobodys = 0, ordinal;
 
 	if (thread.seeded)
 		return;
+	ordinal = __atomic_add_fetch(&once.threads, 1, __ATOMIC_RELAXED);
 	if (!__atomic_load_n(&once.seed, __ATOMIC_RELAXED))
 		__atomic_compare_exchange_n(&once.seed, &nobodys,
 					    configured ? configured : sys_random() | 1, false,

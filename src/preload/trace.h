@@ -26,6 +26,8 @@
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 #define EXPORT __attribute__((visibility("default"), used))
+/* Not a call: what follows is a jump. */
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
 #define HIDDEN __attribute__((visibility("hidden")))
 
 /* A real function of up to three words. One that takes fewer does not look at the rest. */
@@ -56,20 +58,20 @@ extern const struct mt_preload_config memtrace_config HIDDEN;
 /* Volatile: it follows the file. */
 #define config ((const volatile struct mt_preload_config *)&memtrace_config)
 
-static inline bool anyone_listens(void)
+ALWAYS_INLINE bool anyone_listens(void)
 {
 	return unlikely(semaphores->any);
 }
 
 /* An allocation that is not taken, and is counted as such. */
-static inline bool trace_passes(size_t size)
+ALWAYS_INLINE bool trace_passes(size_t size)
 {
 	return likely(thread.passing == config->generation) &&
 	       likely(sampler_passes(&thread.sampler, size));
 }
 
 /* A block that is in no account. */
-static inline bool trace_free_passes(const void *block)
+ALWAYS_INLINE bool trace_free_passes(const void *block)
 {
 	return likely(!process.long_way) && likely(process.generation == config->generation) &&
 	       likely(!filter_may_have(&process.filter, block));

@@ -81,8 +81,8 @@ static void jump_out(int depth, int way)
 	t_die("jump_own: the call returned\n");
 }
 
-/* Goes deeper than the call that was left, over an array that nobody writes to: what that call left on
- * the stack stays there while these calls run below it. */
+/* Goes deeper than the call that was left, over an array that nobody writes to: what that call left
+ * on the stack stays there while these calls run below it. */
 T_NOINLINE void call_below_what_was_left(int calls)
 {
 	char untouched[16384];

@@ -33,3 +33,10 @@ $(BUILD)/tests/targets/static_musl_spawn: $(wildcard tests/targets/*.h)
 	@mkdir -p $(@D)
 	$(Q)musl-gcc -static -O1 -g -fno-omit-frame-pointer -o $@ $(filter %.c,$^)
 endif
+
+TARGET_CFLAGS_answers := -fno-builtin
+TARGET_CFLAGS_survive := -fno-builtin
+TARGET_CFLAGS_jump_heap := -shared -fPIC -fno-builtin
+TARGET_CFLAGS_jump_over := -fno-builtin
+TARGET_CFLAGS_late_plugin := -shared -fPIC -std=c++17
+TARGET_CFLAGS_fork_alike := -fno-builtin

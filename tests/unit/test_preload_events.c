@@ -115,6 +115,7 @@ static void libstdcxx(uint64_t *blocks, uint64_t *bytes)
 
 EQUALS_THE_TRUTH_CXX(count_an_operator_new_once, TARGET("cxx_new"))
 EQUALS_THE_TRUTH_CXX(count_on_after_exceptions, TARGET("cxx_throw"))
+EQUALS_THE_TRUTH_CXX(count_operators_that_fail, TARGET("cxx_bad_alloc"))
 
 Test(preload_events, claim_an_address_space_once_and_before_all_else)
 {
@@ -188,6 +189,48 @@ Test(preload_events, stop_where_an_allocator_is_preloaded_before)
 	cr_expect_eq(run.status, 0);
 	expect("claims", run.accounts[run.cnt - 1].claims, 0);
 	expect("allocs", run.accounts[run.cnt - 1].allocs, 0);
+}
+
+/* An allocator before this library that lacks memalign: that call does come here, and goes on to
+ * glibc. */
+Test(preload_events, do_not_come_in_part_where_malloc_is_elsewhere)
+{
+	struct listener_options options = { .file = &file, .before = TARGET("jump_heap") };
+	const struct listener_account *account;
+
+	listener_run(&options, (char *const[]){ TARGET("family"), NULL }, &run);
+	cr_assert_eq(run.status, 0);
+	account = &run.accounts[run.cnt - 1];
+	expect("events",
+	       account->claims + account->allocs + account->frees + account->failed +
+		       account->unknown_frees + account->reallocs,
+	       0);
+}
+
+/* ---- calls that never return, and operators nobody has yet
+ * ----------------------------------------- */
+
+Test(preload_events, count_on_after_calls_of_the_allocator_that_never_return)
+{
+	listen_to(TARGET("jump_heap"), (char *const[]){ TARGET("jump_over"), NULL });
+	expect_truth();
+}
+
+Test(preload_events, count_operators_of_a_library_that_is_loaded_late)
+{
+	uint64_t blocks, bytes, frees;
+
+	LISTEN_TO(TARGET("late_cxx"), TARGET("late_plugin"), "0");
+	blocks = run.accounts[run.cnt - 1].allocs;
+	bytes = run.accounts[run.cnt - 1].alloc_bytes;
+	frees = run.accounts[run.cnt - 1].frees;
+	LISTEN_TO(TARGET("late_cxx"), TARGET("late_plugin"), "20");
+	expect("allocs", run.accounts[run.cnt - 1].allocs, truth_figure(0, "allocs") + blocks);
+	expect("frees", run.accounts[run.cnt - 1].frees, truth_figure(0, "frees") + frees);
+	/* an aligned new asks for whole multiples: 256 of 128 is one; no other size is rounded */
+	expect("bytes", run.accounts[run.cnt - 1].alloc_bytes,
+	       truth_figure(0, "alloc_bytes") + bytes);
+	expect("what cannot be", run.accounts[run.cnt - 1].wrong, 0);
 }
 
 /* ---- frames ------------------------------------------------------------------------------------

@@ -198,6 +198,28 @@ Test(preload_file, exports_nothing_but_the_family)
 	pclose(f);
 }
 
+/* A call that is only let through leaves no frame: the next function's caller is the program. */
+Test(preload_file, lets_calls_through_by_jumps_alone)
+{
+	const struct family_name *member;
+	char command[512];
+
+	for (size_t i = 0; (member = family_at(i)); i++) {
+		if (member->group == FAMILY_EXTRA)
+			continue;
+		snprintf(command, sizeof(command),
+			 "objdump -d --no-show-raw-insn --disassemble=%s " PRELOAD_LIB
+			 " | grep -qE '\\b(jmp|br|b)\\b'",
+			 member->name);
+		cr_expect_eq(system(command), 0, "%s does not jump", member->name);
+		snprintf(command, sizeof(command),
+			 "objdump -d --no-show-raw-insn --disassemble=%s " PRELOAD_LIB
+			 " | grep -E '\\b(call|blr?|ret)\\b'",
+			 member->name);
+		cr_expect_neq(system(command), 0, "%s calls, or returns", member->name);
+	}
+}
+
 /* Whatever libc the program has must have them; the weak ones may be missing. */
 Test(preload_file, needs_two_functions_of_libc_and_no_library)
 {
