@@ -91,8 +91,6 @@ static void look_at_map(struct memtrace *s, const struct record *record)
 	    !member.acct || member.acct >= s->tables.acct_cnt)
 		return;
 	keep_file(s, tgid, record->start, record->time_ns);
-	if (s->tables.accts[member.acct].lane == MT_LANE_PRELOAD)
-		return;
 	if (targets_attach_map(s, tgid, &map) <= 0)
 		return;
 	a = &s->tables.accts[member.acct];

@@ -173,13 +173,42 @@ static void see_map(void *ctx, const struct process_map *map)
 		walk->err = got;
 }
 
+/* The preload library is in the process, and sees its allocator: the program has none of its own. */
+static bool is_preloaded(struct memtrace *s, pid_t pid)
+{
+	const struct allocator_file *file;
+	char path[32];
+	bool own;
+	int fd;
+
+	if (!preload_is_mapped(s->preload, pid))
+		return false;
+	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	file = fd >= 0 ? allocators_file(s->allocators, fd, path) : NULL;
+	own = !file || file->site_cnt;
+	if (fd >= 0)
+		close(fd);
+	return !own;
+}
+
+/* A file that a process maps is not to be probed: it is the library, or the library is there already. */
+static bool leave_to_library(struct memtrace *s, const struct stat *st, pid_t pid)
+{
+	return s->preload && (preload_is(s->preload, st) || is_preloaded(s, pid));
+}
+
 int targets_attach_map(struct memtrace *s, pid_t pid, const struct process_map *map)
 {
-	int fd = process_open_map(pid, map), got;
+	int fd = process_open_map(pid, map), got = 0;
+	struct stat st;
 
 	if (fd < 0)
 		return fd;
-	got = attach_file(s, fd, map->path, s->by_pid ? pid : 0);
+	if (!fstat(fd, &st) && leave_to_library(s, &st, pid))
+		targets_know_code(s, fd, map->path);
+	else
+		got = attach_file(s, fd, map->path, s->by_pid ? pid : 0);
 	close(fd);
 	return got < 0 ? got : got == PROBED_NOW;
 }
@@ -228,9 +257,11 @@ static void see_dependency(void *ctx, const char *path)
 	fd = deps_open(root, path);
 	if (fd < 0)
 		return;
-	file = allocators_file(s->allocators, fd, path);
 	targets_know_code(s, fd, path);
-	if (walk->preloaded || !file || !file->site_cnt || fstat(fd, &st))
+	if (walk->preloaded || fstat(fd, &st) || (s->preload && preload_is(s->preload, &st)))
+		goto out;
+	file = allocators_file(s->allocators, fd, path);
+	if (!file || !file->site_cnt)
 		goto out;
 	drop_outdated(s, &st);
 	if (find_attached(s, &st, s->by_pid ? walk->pid : 0))
@@ -451,25 +482,6 @@ static void know_file(struct memtrace *s, const struct stat *st, uint32_t known)
 	bpf_map_update_elem(bpf_map__fd(s->programs.skel->maps.known_files), &id, &known, BPF_ANY);
 }
 
-/* The preload library is in the process, and sees its allocator: the program has none of its own. */
-static bool is_preloaded(struct memtrace *s, pid_t pid)
-{
-	const struct allocator_file *file;
-	char path[32];
-	bool own;
-	int fd;
-
-	if (!preload_is_mapped(s->preload, pid))
-		return false;
-	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	file = fd >= 0 ? allocators_file(s->allocators, fd, path) : NULL;
-	own = !file || file->site_cnt;
-	if (fd >= 0)
-		close(fd);
-	return !own;
-}
-
 /* A file of the tree that is about to be mapped. What can be foreseen at an exec gets private copies;
  * the file itself is open already, and what no one foresaw (dlopen, an LD_PRELOAD for one child,
  * another root) comes here by itself: these are probed where they are. */
@@ -482,7 +494,7 @@ static void see_visit(void *ctx, const struct gate_visit *v)
 
 	if (fstat(v->fd, &st))
 		return;
-	if (s->preload && !v->exec && (preload_is(s->preload, &st) || is_preloaded(s, v->pid))) {
+	if (!v->exec && leave_to_library(s, &st, v->pid)) {
 		targets_know_code(s, v->fd, v->path);
 		return;
 	}
