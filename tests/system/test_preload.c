@@ -32,7 +32,7 @@ static void setup(void)
 
 static void teardown(void)
 {
-	preload_free(&file);
+	preload_file_free(&file);
 	preload_unstage();
 }
 

@@ -124,7 +124,7 @@ void preload_read(struct preload_file *file)
 	read_notes(file);
 }
 
-void preload_free(struct preload_file *file)
+void preload_file_free(struct preload_file *file)
 {
 	free(file->image);
 }

@@ -41,7 +41,7 @@ enum preload_listen {
 
 /* Fail the test when they cannot. */
 void preload_read(struct preload_file *file);
-void preload_free(struct preload_file *file);
+void preload_file_free(struct preload_file *file);
 /* The offset in the file of what is linked at address. */
 size_t preload_offset(const struct preload_file *file, uint64_t address);
 /* A section's place in the file; false: there is none of that name. */

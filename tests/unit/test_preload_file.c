@@ -21,7 +21,7 @@ static void setup(void)
 
 static void teardown(void)
 {
-	preload_free(&file);
+	preload_file_free(&file);
 }
 
 TestSuite(preload_file, .init = setup, .fini = teardown, .timeout = 60);

@@ -51,7 +51,7 @@ static void setup(void)
 		snprintf(path, sizeof(path), "%s/%s.so", preload_stage(), ways[i].name);
 		preload_copy(&file, path, ways[i].listen, &ways[i].config);
 	}
-	preload_free(&file);
+	preload_file_free(&file);
 }
 
 static void teardown(void)

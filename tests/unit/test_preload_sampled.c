@@ -24,7 +24,7 @@ static void setup(void)
 
 static void teardown(void)
 {
-	preload_free(&file);
+	preload_file_free(&file);
 	preload_unstage();
 }
 
