@@ -6,42 +6,45 @@
 #define BUCKET_SLOTS 8 /* one cache line */
 #define COUNTER_STUCK 255
 
-static size_t slot_cnt(size_t table)
+/* ---- one table ---------------------------------------------------------------------------------
+ */
+
+static size_t slot_cnt(uint32_t table)
 {
 	return (size_t)FILTER_FIRST_SLOTS << table * FILTER_GROWTH_SHIFT;
 }
 
-static size_t counter_cnt(size_t table)
+static size_t table_bytes(uint32_t table)
 {
-	return slot_cnt(table) << FILTER_COUNTERS_SHIFT;
+	return filter_counter_cnt(table) + slot_cnt(table) * sizeof(uintptr_t);
 }
 
-static size_t table_bytes(size_t table)
+static uint8_t *table_of(const struct filter *filter, uint32_t table)
 {
-	return counter_cnt(table) + slot_cnt(table) * sizeof(uintptr_t);
+	return __atomic_load_n(&filter->tables[table], __ATOMIC_ACQUIRE);
 }
 
-static uintptr_t *bucket(uint8_t *counters, size_t table, uint32_t hash)
+static uintptr_t *slots_of(uint8_t *counters, uint32_t table)
 {
-	uintptr_t *slots = (void *)(counters + counter_cnt(table));
-
-	return slots + (hash & (slot_cnt(table) / BUCKET_SLOTS - 1)) * BUCKET_SLOTS;
+	return (void *)(counters + filter_counter_cnt(table));
 }
 
-/* Both homes; the hashes are of other bits than the counter's. */
-static void homes(uint8_t *counters, size_t table, const void *address, uintptr_t *home[2])
+/* An address is in one of two buckets. */
+static void homes(uint8_t *counters, uint32_t table, const void *address, uintptr_t *home[2])
 {
-	uint64_t hash = filter_hash(address);
+	uint64_t hash = (uint64_t)(uintptr_t)address * 0x9e3779b97f4a7c15ULL;
+	uint32_t mask = (uint32_t)(slot_cnt(table) / BUCKET_SLOTS - 1);
 
 	hash ^= hash >> 29;
 	hash *= 0xbf58476d1ce4e5b9ULL;
-	home[0] = bucket(counters, table, (uint32_t)hash);
-	home[1] = bucket(counters, table, (uint32_t)(hash >> 32));
+	home[0] = slots_of(counters, table) + ((uint32_t)hash & mask) * (size_t)BUCKET_SLOTS;
+	home[1] =
+		slots_of(counters, table) + ((uint32_t)(hash >> 32) & mask) * (size_t)BUCKET_SLOTS;
 }
 
 static bool swap(uintptr_t *slot, uintptr_t from, uintptr_t to)
 {
-	return __atomic_compare_exchange_n(slot, &from, to, false, __ATOMIC_ACQ_REL,
+	return __atomic_compare_exchange_n(slot, &from, to, false, __ATOMIC_SEQ_CST,
 					   __ATOMIC_RELAXED);
 }
 
@@ -54,8 +57,9 @@ static unsigned int used(const uintptr_t *slots)
 	return cnt;
 }
 
-static void count(uint8_t *counter, int by)
+static void count(uint8_t *counters, uint32_t table, const void *address, int by)
 {
+	uint8_t *counter = &counters[filter_counter(table, address)];
 	uint8_t old = __atomic_load_n(counter, __ATOMIC_RELAXED);
 
 	do {
@@ -65,104 +69,170 @@ static void count(uint8_t *counter, int by)
 					      __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
 }
 
-/* The table's counters, made if need be; NULL: no memory. */
-static uint8_t *table_get(struct filter *filter, size_t table)
+/* false: both homes are full. */
+static bool put(uint8_t *counters, uint32_t table, const void *address)
 {
-	uint8_t *counters = __atomic_load_n(&filter->tables[table].counters, __ATOMIC_ACQUIRE);
-	uint8_t *made;
-
-	if (counters)
-		return counters;
-	made = sys_map(table_bytes(table));
-	if (!made)
-		return NULL;
-	/* everyone writes the same */
-	__atomic_store_n(&filter->tables[table].shift,
-			 64 - (uint32_t)__builtin_ctzll(counter_cnt(table)), __ATOMIC_RELEASE);
-	if (!__atomic_compare_exchange_n(&filter->tables[table].counters, &counters, made, false,
-					 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
-		sys_unmap(made, table_bytes(table));
-		return counters; /* another thread's */
-	}
-	__atomic_fetch_add(&filter->bytes, table_bytes(table), __ATOMIC_RELAXED);
-	return made;
-}
-
-static bool add_to(struct filter *filter, size_t table, uint8_t *counters, const void *address)
-{
-	uint8_t *counter = &counters[filter_hash(address) >> filter->tables[table].shift];
 	uintptr_t *home[2];
 	unsigned int emptier;
 
 	homes(counters, table, address, home);
 	emptier = used(home[1]) < used(home[0]);
-	count(counter, 1);
+	count(counters, table, address, 1);
 	for (unsigned int n = 0; n < 2; n++) {
 		uintptr_t *slots = home[emptier ^ n];
 
 		for (unsigned int i = 0; i < BUCKET_SLOTS; i++) {
-			if (swap(&slots[i], 0, (uintptr_t)address))
+			if (!__atomic_load_n(&slots[i], __ATOMIC_RELAXED) &&
+			    swap(&slots[i], 0, (uintptr_t)address))
 				return true;
 		}
 	}
-	count(counter, -1);
+	count(counters, table, address, -1);
 	return false;
 }
 
-bool filter_add(struct filter *filter, const void *address)
-{
-	for (size_t i = 0; i < FILTER_TABLES; i++) {
-		uint8_t *counters = table_get(filter, i);
-
-		if (!counters)
-			return false;
-		if (add_to(filter, i, counters, address)) {
-			__atomic_fetch_add(&filter->live, 1, __ATOMIC_RELAXED);
-			return true;
-		}
-	}
-	return false;
-}
-
-static bool remove_from(uint8_t *counters, size_t table, const void *address)
+static bool take(uint8_t *counters, uint32_t table, const void *address)
 {
 	uintptr_t *home[2];
 
+	if (!__atomic_load_n(&counters[filter_counter(table, address)], __ATOMIC_ACQUIRE))
+		return false;
 	homes(counters, table, address, home);
 	for (unsigned int n = 0; n < 2; n++) {
 		for (unsigned int i = 0; i < BUCKET_SLOTS; i++) {
 			if (__atomic_load_n(&home[n][i], __ATOMIC_RELAXED) == (uintptr_t)address &&
-			    swap(&home[n][i], (uintptr_t)address, 0))
+			    swap(&home[n][i], (uintptr_t)address, 0)) {
+				count(counters, table, address, -1);
 				return true;
+			}
 		}
 	}
 	return false;
 }
 
-bool filter_remove(struct filter *filter, const void *address)
+/* ---- all of them -------------------------------------------------------------------------------
+ */
+
+static bool add(struct filter *filter, const void *address);
+
+/* Makes a table if nobody has yet; false: no memory. */
+static bool make(struct filter *filter, uint32_t table)
 {
-	for (size_t i = 0; i < FILTER_TABLES; i++) {
-		uint8_t *counters = __atomic_load_n(&filter->tables[i].counters, __ATOMIC_ACQUIRE);
-		uint8_t *counter;
+	uint8_t *made, *nobodys = NULL;
+
+	if (table >= FILTER_TABLES)
+		return false;
+	if (table_of(filter, table))
+		return true;
+	made = sys_map(table_bytes(table));
+	if (!made)
+		return false;
+	if (__atomic_compare_exchange_n(&filter->tables[table], &nobodys, made, false,
+					__ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		__atomic_fetch_add(&filter->bytes, table_bytes(table), __ATOMIC_RELAXED);
+	else
+		sys_unmap(made, table_bytes(table)); /* another thread's is there */
+	return true;
+}
+
+static bool take_from_any(struct filter *filter, const void *address)
+{
+	uint32_t i = __atomic_load_n(&filter->first, __ATOMIC_ACQUIRE);
+
+	for (; i < FILTER_TABLES; i++) {
+		uint8_t *counters = table_of(filter, i);
 
 		if (!counters)
 			return false;
-		counter = &counters[filter_hash(address) >> filter->tables[i].shift];
-		if (!__atomic_load_n(counter, __ATOMIC_RELAXED) ||
-		    !remove_from(counters, i, address))
-			continue;
-		count(counter, -1);
-		__atomic_fetch_sub(&filter->live, 1, __ATOMIC_RELAXED);
-		return true;
+		if (take(counters, i, address))
+			return true;
 	}
 	return false;
 }
 
+/* Moves what is in a table to the newest; false: no memory for it all. */
+static bool move_all(struct filter *filter, uint32_t table)
+{
+	uint8_t *counters = table_of(filter, table);
+	uintptr_t *slots = slots_of(counters, table);
+
+	for (size_t i = 0; i < slot_cnt(table); i++) {
+		uintptr_t address = __atomic_load_n(&slots[i], __ATOMIC_SEQ_CST);
+
+		if (!address)
+			continue;
+		if (!add(filter, (void *)address))
+			return false;
+		if (swap(&slots[i], address, 0))
+			count(counters, table, (void *)address, -1);
+		else
+			take_from_any(filter, (void *)address); /* it went meanwhile */
+	}
+	return true;
+}
+
+/* A table after this one, which is full, if it still is the newest; false: no memory. */
+static bool grow(struct filter *filter, uint32_t full)
+{
+	uint32_t newest = full, i = __atomic_load_n(&filter->first, __ATOMIC_ACQUIRE), first = i;
+
+	if (!make(filter, full + 1))
+		return false;
+	if (!__atomic_compare_exchange_n(&filter->newest, &newest, full + 1, false,
+					 __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+		return true; /* who made it so does the rest */
+	for (; i <= full; i++) {
+		if (!move_all(filter, i))
+			return true; /* there is room for one more, at least */
+	}
+	while (first <= full &&
+	       !__atomic_compare_exchange_n(&filter->first, &first, full + 1, false,
+					    __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		;
+	return true;
+}
+
+static bool add(struct filter *filter, const void *address)
+{
+	for (;;) {
+		uint32_t table = __atomic_load_n(&filter->newest, __ATOMIC_SEQ_CST);
+
+		if (!make(filter, table))
+			return false;
+		if (!put(table_of(filter, table), table, address)) {
+			if (!grow(filter, table))
+				return false;
+			continue;
+		}
+		if (__atomic_load_n(&filter->newest, __ATOMIC_SEQ_CST) == table)
+			return true;
+		/* too late for that table: again, unless it was moved already */
+		if (!take(table_of(filter, table), table, address))
+			return true;
+	}
+}
+
+bool filter_add(struct filter *filter, const void *address)
+{
+	if (!add(filter, address))
+		return false;
+	__atomic_fetch_add(&filter->live, 1, __ATOMIC_RELAXED);
+	return true;
+}
+
+bool filter_remove(struct filter *filter, const void *address)
+{
+	if (!take_from_any(filter, address))
+		return false;
+	__atomic_fetch_sub(&filter->live, 1, __ATOMIC_RELAXED);
+	return true;
+}
+
 void filter_fini(struct filter *filter)
 {
-	for (size_t i = 0; i < FILTER_TABLES; i++) {
-		if (filter->tables[i].counters)
-			sys_unmap(filter->tables[i].counters, table_bytes(i));
+	for (uint32_t i = 0; i < FILTER_TABLES; i++) {
+		if (filter->tables[i])
+			sys_unmap(filter->tables[i], table_bytes(i));
 	}
 	*filter = (struct filter){ .bytes = 0 };
 }

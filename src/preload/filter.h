@@ -14,8 +14,18 @@
  * before its address is in, lowered after it is out, and stays at 255 once it gets there (then that
  * byte tells nothing any more, and the slots are looked at).
  *
- * Tables stay where they are until the process ends. What a free pays while nothing hashes alike is
- * one load for each table; a table is made when about three quarters of the one before are in use.
+ *	first ... newest	what is in the set is in these
+ *
+ * Who makes a table moves everything there: first a copy into the newest, then away with the old
+ *one. So whoever looks from the first to the newest meets it. An address that is taken out of the
+ *old place meanwhile leaves a copy for a moment, which the mover removes. Who was about to put one
+ *into a table that is the newest no longer notices, and puts it into that one: either it sees that
+ *there is a newer one, or the mover sees the address (both order their store before their load). A
+ *mover that never gets to the end leaves two tables to be looked at.
+ *
+ * Tables stay mapped until the process ends; all before the newest are a third of it. What a free
+ *pays while nothing hashes alike is one load from counters that are next to each other when blocks
+ *are.
  */
 #ifndef PRELOAD_FILTER_H
 #define PRELOAD_FILTER_H
@@ -29,13 +39,9 @@
 #define FILTER_GROWTH_SHIFT 2
 #define FILTER_COUNTERS_SHIFT 3 /* counters for each slot */
 
-struct filter_table {
-	uint8_t *counters; /* NULL: not made yet. The slots follow. */
-	uint32_t shift;	   /* hash >> shift is a counter */
-};
-
 struct filter {
-	struct filter_table tables[FILTER_TABLES]; /* filled from the first on */
+	uint32_t first, newest;
+	uint8_t *tables[FILTER_TABLES]; /* counters, and then slots; NULL: not made yet */
 	uint64_t bytes;
 	uint64_t live; /* addresses in it */
 };
@@ -46,25 +52,33 @@ bool filter_add(struct filter *filter, const void *address);
 bool filter_remove(struct filter *filter, const void *address);
 void filter_fini(struct filter *filter);
 
-static inline uint64_t filter_hash(const void *address)
+static inline size_t filter_counter_cnt(uint32_t table)
 {
-	/* 32 bits of it are used, the high ones */
-	return (uint64_t)(uintptr_t)address * 0x9e3779b97f4a7c15ULL;
+	return (size_t)FILTER_FIRST_SLOTS << (table * FILTER_GROWTH_SHIFT + FILTER_COUNTERS_SHIFT);
+}
+
+/* Which counter: neighbours for neighbours, within 64 KiB. */
+static inline size_t filter_counter(uint32_t table, const void *address)
+{
+	uint64_t granule = (uint64_t)(uintptr_t)address >> 4;
+
+	return (granule + (granule >> 12) * 0x9e3779b97f4a7c15ULL) &
+	       (filter_counter_cnt(table) - 1);
 }
 
 /* false: certainly not in it. */
 static inline __attribute__((always_inline)) bool filter_may_have(const struct filter *filter,
 								  const void *address)
 {
-	uint64_t hash = filter_hash(address);
+	uint32_t i = __atomic_load_n(&filter->first, __ATOMIC_ACQUIRE);
 
-	for (size_t i = 0; i < FILTER_TABLES; i++) {
-		const uint8_t *counters =
-			__atomic_load_n(&filter->tables[i].counters, __ATOMIC_ACQUIRE);
+	for (; i < FILTER_TABLES; i++) {
+		const uint8_t *counters = __atomic_load_n(&filter->tables[i], __ATOMIC_ACQUIRE);
 
 		if (!counters)
 			return false;
-		if (__atomic_load_n(&counters[hash >> filter->tables[i].shift], __ATOMIC_RELAXED))
+		/* acquire: a counter that is 0 because of a move is read before the newer table */
+		if (__atomic_load_n(&counters[filter_counter(i, address)], __ATOMIC_ACQUIRE))
 			return true;
 	}
 	return false;
