@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "preload/trace.h"
 
+#include "preload/arm.h"
 #include "preload/cxx.h"
 #include "preload/sys.h"
 
@@ -13,27 +14,25 @@
 /* ---- what the file and others see of it ----------------------------------------------------- */
 
 /* As built: exact. In assembly, because C puts what is volatile where it can be written. */
+/* clang-format off */
 __asm__(".pushsection " MT_PRELOAD_CONFIG_SECTION ", \"a\"\n"
 	".p2align 12\n"
 	".hidden memtrace_config\n"
 	".globl memtrace_config\n"
 	".type memtrace_config, %object\n"
-	".size memtrace_config, " NUMBER(
-		MT_PRELOAD_CONFIG_BYTES) "\n"
-					 "memtrace_config:\n"
-					 ".8byte " NUMBER(
-						 MT_PRELOAD_MAGIC_NUMBER) "\n"
-									  ".4byte " NUMBER(
-										  MT_PRELOAD_VERSION) ", 0\n"
-												      ".zero " NUMBER(
-													      MT_PRELOAD_CONFIG_BYTES) " - 16\n"
-																       ".popsection\n"
-																       /* notes say how far this is from where they were linked for; it never moves */
-																       ".pushsection .stapsdt.base, \"a\"\n"
-																       ".hidden memtrace_sites_base\n"
-																       ".globl memtrace_sites_base\n"
-																       "memtrace_sites_base: .zero 1\n"
-																       ".popsection\n");
+	".size memtrace_config, " NUMBER(MT_PRELOAD_CONFIG_BYTES) "\n"
+	"memtrace_config:\n"
+	".8byte " NUMBER(MT_PRELOAD_MAGIC_NUMBER) "\n"
+	".4byte " NUMBER(MT_PRELOAD_VERSION) ", 0\n"
+	".zero " NUMBER(MT_PRELOAD_CONFIG_BYTES) " - 16\n"
+	".popsection\n"
+	/* notes say how far this is from where they were linked for; it never moves */
+	".pushsection .stapsdt.base, \"a\"\n"
+	".hidden memtrace_sites_base\n"
+	".globl memtrace_sites_base\n"
+	"memtrace_sites_base: .zero 1\n"
+	".popsection\n");
+/* clang-format on */
 
 union semaphore_line memtrace_semaphores
 	__attribute__((section(".probes"), aligned(64), visibility("hidden"), used));
@@ -54,10 +53,13 @@ static struct {
 
 /* ---- configuration -------------------------------------------------------------------------- */
 
+/* Asked before each site. */
+#define listens(semaphore) (semaphores->semaphore && is_armed())
+
 /* After the functions were looked up. */
 static __attribute__((noinline)) void claim(void)
 {
-	if (semaphores->memtrace && !allocator.elsewhere &&
+	if (listens(memtrace) && !allocator.elsewhere &&
 	    !__atomic_exchange_n(&once.claimed, 1, __ATOMIC_RELAXED))
 		SITE0("memtrace", "claim", SEMAPHORE_MEMTRACE);
 }
@@ -222,17 +224,17 @@ static inline enum known take_out(const void *block)
 
 #define FIRE_ALLOC(block, size, weight)                                                  \
 	do {                                                                             \
-		if (likely(semaphores->memtrace))                                        \
+		if (likely(listens(memtrace)))                                        \
 			SITE4("memtrace", "alloc", SEMAPHORE_MEMTRACE, block, size,      \
 			      (weight).bytes, (weight).count);                           \
-		if (unlikely(semaphores->otel_alloc))                                    \
+		if (unlikely(listens(otel_alloc)))                                    \
 			SITE3("otel_memory", "alloc", SEMAPHORE_OTEL_ALLOC, block, size, \
 			      (weight).bytes);                                           \
 	} while (0)
 
 #define FIRE_FAILED(size, weight)                                                             \
 	do {                                                                                  \
-		if (likely(semaphores->memtrace))                                             \
+		if (likely(listens(memtrace)))                                             \
 			SITE3("memtrace", "failed", SEMAPHORE_MEMTRACE, size, (weight).bytes, \
 			      (weight).count);                                                \
 	} while (0)
@@ -296,10 +298,10 @@ static inline void realloc_went(void *old, void *block, size_t size, enum known 
 	}
 	if (!block && size && known == KNOWN_SAMPLED)
 		remember(old); /* it is still there; what its weight was, listeners know */
-	if (semaphores->memtrace && (known != KNOWN_NOT || (weight.count && (block || size))))
+	if (listens(memtrace) && (known != KNOWN_NOT || (weight.count && (block || size))))
 		SITE5("memtrace", "realloc_end", SEMAPHORE_MEMTRACE, old, block, size, weight.bytes,
 		      weight.count);
-	if (unlikely(semaphores->otel_alloc)) {
+	if (unlikely(listens(otel_alloc))) {
 		if (!block && size && known != KNOWN_NOT) {
 			block = old;
 			size = usable;
@@ -326,11 +328,11 @@ void *trace_realloc(void *old, size_t size, real_call call, uintptr_t b, uintptr
 		claim();
 	known = take_out(old);
 	if (known != KNOWN_NOT) {
-		if (likely(semaphores->memtrace))
+		if (likely(listens(memtrace)))
 			SITE1("memtrace", "realloc_begin", SEMAPHORE_MEMTRACE, old);
-		if (unlikely(semaphores->otel_free))
+		if (unlikely(listens(otel_free)))
 			SITE1("otel_memory", "free", SEMAPHORE_OTEL_FREE, old);
-		if (unlikely(semaphores->otel_alloc))
+		if (unlikely(listens(otel_alloc)))
 			usable = next.malloc_usable_size(old);
 	}
 	enter(FRAME());
@@ -350,9 +352,9 @@ void trace_free(void *block, real_call call, uintptr_t b, uintptr_t c)
 	if (unlikely(!once.claimed))
 		claim();
 	if (take_out(block) != KNOWN_NOT) {
-		if (likely(semaphores->memtrace))
+		if (likely(listens(memtrace)))
 			SITE1("memtrace", "free", SEMAPHORE_MEMTRACE, block);
-		if (unlikely(semaphores->otel_free))
+		if (unlikely(listens(otel_free)))
 			SITE1("otel_memory", "free", SEMAPHORE_OTEL_FREE, block);
 	}
 	enter(FRAME());
@@ -386,6 +388,7 @@ int pthread_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(vo
 static __attribute__((constructor)) void start(void)
 {
 	resolve();
+	arm_start();
 	claim();
 	trace_nest(__builtin_frame_address(0)); /* musl takes a block for it */
 	if (__register_atfork)

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+#include "preload/arm.h"
+
+#include <elf.h>
+#include <link.h>
+#include <stddef.h>
+
+#include "preload/site.h"
+#include "preload/sys.h"
+
+#define PAGE_BYTES 4096
+#define WIPE_ON_FORK 18 /* MADV_WIPEONFORK, Linux 4.14 */
+
+static const uint32_t always = 1;
+const volatile uint32_t *arm_mark = &always;
+
+/* This file as it is mapped. */
+extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
+
+void arm_start(void)
+{
+	uint32_t *mark = sys_map(PAGE_BYTES);
+
+	if (!mark)
+		return;
+	if (sys_call6(SYS_madvise, (long)mark, PAGE_BYTES, WIPE_ON_FORK, 0, 0, 0)) {
+		sys_unmap(mark, PAGE_BYTES);
+		return;
+	}
+	*mark = 1;
+	arm_mark = mark;
+}
+
+/* The pages of our code. */
+static bool find_code(uintptr_t *start, uintptr_t *end)
+{
+	uintptr_t base = (uintptr_t)&__ehdr_start;
+	const ElfW(Phdr) *phdr = (const ElfW(Phdr) *)(base + __ehdr_start.e_phoff);
+
+	for (int i = 0; i < __ehdr_start.e_phnum; i++) {
+		if (phdr[i].p_type != PT_LOAD || !(phdr[i].p_flags & PF_X))
+			continue;
+		*start = (base + phdr[i].p_vaddr) & ~(uintptr_t)(PAGE_BYTES - 1);
+		*end = (base + phdr[i].p_vaddr + phdr[i].p_memsz + PAGE_BYTES - 1) &
+		       ~(uintptr_t)(PAGE_BYTES - 1);
+		return true;
+	}
+	return false;
+}
+
+/* The page whose rights are changed must not be the one that runs here. */
+static uintptr_t other_page(uintptr_t start, uintptr_t end)
+{
+	uintptr_t here = (uintptr_t)arm_again;
+
+	return here - start >= 2 * PAGE_BYTES ? start : end - PAGE_BYTES;
+}
+
+bool arm_again(void)
+{
+	uintptr_t start, end, page;
+
+	if (!find_code(&start, &end) || end - start < 4 * PAGE_BYTES)
+		return false;
+	page = other_page(start, end);
+	/* whoever listens is counted anew when its probe is put in */
+	memtrace_semaphores.any = 0;
+	if (sys_call6(SYS_madvise, (long)start, (long)(end - start), MADV_DONTNEED, 0, 0, 0))
+		return false;
+	if (sys_call6(SYS_mprotect, (long)page, PAGE_BYTES, PROT_READ, 0, 0, 0) ||
+	    sys_call6(SYS_mprotect, (long)page, PAGE_BYTES, PROT_READ | PROT_EXEC, 0, 0, 0))
+		return false;
+	*(uint32_t *)arm_mark = 1;
+	return true;
+}
