@@ -24,7 +24,7 @@ void expect_row(const json_t *row, const json_t *truth, enum way way, const char
 
 /* What a preloaded allocator, and the libraries it needs, allocate in a program that does nothing:
  * by a library that counts the calls in between. */
-struct usage preloaded_usage(const char *library);
+struct usage preloaded_usage(const char *library, bool own_names);
 
 /* Consistent; every line of truth has its row, and (launched) every row its line. */
 void expect_exact(const struct trace *trace);
@@ -33,12 +33,16 @@ void expect_exact(const struct trace *trace);
 void expect_target_exact(enum way way, const char *const *argv);
 void expect_request_exact(const struct trace_request *request);
 
-/* Two tests from one sentence; what follows are the target's words. */
-#define BOTH_WAYS(suite, sentence, ...)                           \
-	Test(suite, sentence##_launched)                          \
-	{                                                         \
-		expect_target_exact(LAUNCHED, LIST(__VA_ARGS__)); \
-	}                                                         \
+/* Three tests from one sentence; what follows are the target's words. */
+#define EACH_WAY(suite, sentence, ...)                                   \
+	Test(suite, sentence##_launched)                                 \
+	{                                                                \
+		expect_target_exact(LAUNCHED, LIST(__VA_ARGS__));        \
+	}                                                                \
+	Test(suite, sentence##_launched_uprobe)                          \
+	{                                                                \
+		expect_target_exact(LAUNCHED_UPROBE, LIST(__VA_ARGS__)); \
+	}                                                                \
 	Test(suite, sentence##_attached)                          \
 	{                                                         \
 		expect_target_exact(ATTACHED, LIST(__VA_ARGS__)); \

@@ -14,6 +14,10 @@ SUITE(rule5_accounts);
 	{                                                         \
 		expect_target_exact(LAUNCHED, LIST(__VA_ARGS__)); \
 	}                                                         \
+	Test(rule5_accounts, sentence##_launched_uprobe)          \
+	{                                                         \
+		expect_target_exact(LAUNCHED_UPROBE, LIST(__VA_ARGS__)); \
+	}                                                         \
 	Test(rule5_accounts, sentence##_followed_exactly)         \
 	{                                                         \
 		expect_request_exact(&(struct trace_request){     \

@@ -7,14 +7,14 @@
 
 SUITE(rule1_family);
 
-BOTH_WAYS(rule1_family, every_member_counts, "family")
-BOTH_WAYS(rule1_family, whole_pages_count_the_bytes_asked_for, "pagewise")
-BOTH_WAYS(rule1_family, blocks_the_c_library_allocates_for_its_caller_count, "libc_callers")
-BOTH_WAYS(rule1_family, operator_new_and_delete_count_once, "cxx_new")
-BOTH_WAYS(rule1_family, containers_count, "cxx_containers")
-BOTH_WAYS(rule1_family, a_static_glibc_program_counts, "static_glibc")
-BOTH_WAYS(rule1_family, a_static_musl_program_counts, "static_musl")
-BOTH_WAYS(rule1_family, a_static_musl_mix_counts, "static_musl_mix")
+EACH_WAY(rule1_family, every_member_counts, "family")
+EACH_WAY(rule1_family, whole_pages_count_the_bytes_asked_for, "pagewise")
+EACH_WAY(rule1_family, blocks_the_c_library_allocates_for_its_caller_count, "libc_callers")
+EACH_WAY(rule1_family, operator_new_and_delete_count_once, "cxx_new")
+EACH_WAY(rule1_family, containers_count, "cxx_containers")
+EACH_WAY(rule1_family, a_static_glibc_program_counts, "static_glibc")
+EACH_WAY(rule1_family, a_static_musl_program_counts, "static_musl")
+EACH_WAY(rule1_family, a_static_musl_mix_counts, "static_musl_mix")
 
 /* A library of Debian that brings another allocator. */
 static void expect_preloaded_exact(enum way way, const char *library, const char *target)
@@ -32,6 +32,10 @@ static void expect_preloaded_exact(enum way way, const char *library, const char
 	Test(rule1_family, name##_launched)                           \
 	{                                                             \
 		expect_preloaded_exact(LAUNCHED, library, "family");  \
+	}                                                             \
+	Test(rule1_family, name##_launched_uprobe)                    \
+	{                                                             \
+		expect_preloaded_exact(LAUNCHED_UPROBE, library, "family");  \
 	}                                                             \
 	Test(rule1_family, name##_attached)                           \
 	{                                                             \
@@ -52,11 +56,11 @@ PRELOADED(preloaded_mimalloc_counts, "libmimalloc")
 
 SUITE(rule2_order);
 
-BOTH_WAYS(rule2_order, a_call_that_fails_yields_no_block_and_keeps_the_old_one, "failures")
-BOTH_WAYS(rule2_order, calloc_that_overflows_is_a_failure, "overflow")
-BOTH_WAYS(rule2_order, new_that_throws_is_a_failure, "cxx_bad_alloc")
-BOTH_WAYS(rule2_order, blocks_freed_by_other_threads_balance, "threads", "4", "20000")
-BOTH_WAYS(rule2_order, two_threads_hammering_lose_nothing, "threads", "2", "100000")
+EACH_WAY(rule2_order, a_call_that_fails_yields_no_block_and_keeps_the_old_one, "failures")
+EACH_WAY(rule2_order, calloc_that_overflows_is_a_failure, "overflow")
+EACH_WAY(rule2_order, new_that_throws_is_a_failure, "cxx_bad_alloc")
+EACH_WAY(rule2_order, blocks_freed_by_other_threads_balance, "threads", "4", "20000")
+EACH_WAY(rule2_order, two_threads_hammering_lose_nothing, "threads", "2", "100000")
 
 /* A realloc that has not come back when its process ends, or tracing does: nothing was replaced. */
 static void expect_unfinished_realloc_exact(enum way way, const char *what)
@@ -89,11 +93,11 @@ Test(rule2_order, a_process_inside_realloc_when_tracing_ends_has_the_old_block)
 
 SUITE(rule3_counting);
 
-BOTH_WAYS(rule3_counting, nothing_is_nothing, "empty")
-BOTH_WAYS(rule3_counting, a_random_mix_equals_its_truth, "mix", "40000")
-BOTH_WAYS(rule3_counting, leaks_equal_their_truth, "leaky")
-BOTH_WAYS(rule3_counting, a_brief_life_is_complete, "brief")
-BOTH_WAYS(rule3_counting, a_million_live_blocks_are_kept, "many", "1000000", "3")
+EACH_WAY(rule3_counting, nothing_is_nothing, "empty")
+EACH_WAY(rule3_counting, a_random_mix_equals_its_truth, "mix", "40000")
+EACH_WAY(rule3_counting, leaks_equal_their_truth, "leaky")
+EACH_WAY(rule3_counting, a_brief_life_is_complete, "brief")
+EACH_WAY(rule3_counting, a_million_live_blocks_are_kept, "many", "1000000", "3")
 
 Test(rule3_counting, a_process_that_is_held_is_exact_while_it_lives)
 {
@@ -107,9 +111,9 @@ Test(rule3_counting, threads_that_are_held_are_exact_while_they_live)
 
 SUITE(rule4_nesting);
 
-BOTH_WAYS(rule4_nesting, calloc_that_calls_malloc_counts_once, "nest_own")
-BOTH_WAYS(rule4_nesting, longjmp_across_plain_code_changes_nothing, "jump_plain")
-BOTH_WAYS(rule4_nesting, exceptions_change_nothing, "cxx_throw")
+EACH_WAY(rule4_nesting, calloc_that_calls_malloc_counts_once, "nest_own")
+EACH_WAY(rule4_nesting, longjmp_across_plain_code_changes_nothing, "jump_plain")
+EACH_WAY(rule4_nesting, exceptions_change_nothing, "cxx_throw")
 
 static void expect_stale_entries_counted(enum way way)
 {
@@ -132,14 +136,14 @@ Test(rule4_nesting, calls_after_one_that_never_returned_count_attached)
 
 SUITE(rule6_unknown);
 
-BOTH_WAYS(rule6_unknown, a_free_of_a_block_from_before_touches_nothing, "early")
-BOTH_WAYS(rule6_unknown, ends_of_threads_touch_nothing, "thread_exit")
-BOTH_WAYS(rule6_unknown, a_leader_that_ended_does_not_end_the_account, "leader_exit")
+EACH_WAY(rule6_unknown, a_free_of_a_block_from_before_touches_nothing, "early")
+EACH_WAY(rule6_unknown, ends_of_threads_touch_nothing, "thread_exit")
+EACH_WAY(rule6_unknown, a_leader_that_ended_does_not_end_the_account, "leader_exit")
 
 SUITE(rule7_peak);
 
-BOTH_WAYS(rule7_peak, a_realloc_never_has_two_blocks_live, "peak_realloc")
-BOTH_WAYS(rule7_peak, threads_by_turns_make_an_exact_peak, "turns")
+EACH_WAY(rule7_peak, a_realloc_never_has_two_blocks_live, "peak_realloc")
+EACH_WAY(rule7_peak, threads_by_turns_make_an_exact_peak, "turns")
 
 static void expect_sites_exact(enum way way, const char *target)
 {

@@ -92,7 +92,7 @@ static void expect_count_agrees(const char *path)
 {
 	struct usage seen = valgrind_usage(LIST(target_path("empty")),
 					   LIST(text_of("LD_PRELOAD=%s", path)), NULL);
-	struct usage counted = preloaded_usage(path);
+	struct usage counted = preloaded_usage(path, true);
 
 	cr_expect_eq(seen.allocs, counted.allocs, "allocs: %lld, %lld", seen.allocs,
 		     counted.allocs);

@@ -235,14 +235,19 @@ json_t *truths_load(const char *path)
 
 static void launched(struct trace *trace, const struct trace_request *request, const char *truth)
 {
-	struct words command = { 0 }, env = { 0 };
+	struct words command = { 0 }, env = { 0 }, options = { 0 };
 	struct tracer tracer;
 
 	add_target(&command, request->argv);
 	add(&env, truth);
 	add_all(&env, request->env);
+	if (request->way == LAUNCHED_UPROBE) {
+		add(&options, "--lane");
+		add(&options, "uprobe");
+	}
+	add_all(&options, request->options);
 	tracer_start(&tracer, &(struct tracer_start){
-				      .options = request->options,
+				      .options = options.word,
 				      .command = command.word,
 				      .env = env.word,
 			      });
@@ -288,7 +293,7 @@ void trace_run(struct trace *trace, const struct trace_request *request)
 
 	unlink(path);
 	*trace = (struct trace){ .way = request->way, .env = request->env };
-	if (request->way == LAUNCHED)
+	if (request->way == LAUNCHED || request->way == LAUNCHED_UPROBE)
 		launched(trace, request, text_of("MT_TRUTH=%s", path));
 	else
 		attached(trace, request, text_of("MT_TRUTH=%s", path));

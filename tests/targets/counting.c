@@ -7,6 +7,8 @@
  *
  *	LD_PRELOAD="counting libjemalloc.so.2" MT_COUNTED=file ./empty
  *
+ * MT_COUNT_OWN_NAMES=0: calls by gperftools' own names (tc_malloc) are not counted.
+ *
  * Each call adds a line to the file, with the sums so far: the last one misses nothing, however
  * late in the program's end it was.
  */
@@ -115,15 +117,43 @@ static void freeing(void *block)
 	}
 
 ALLOCATES(malloc)
-ALLOCATES(tc_malloc)
 ALLOCATES(_Znwm)
 ALLOCATES(_Znam)
 FREES(free)
-FREES(tc_free)
 FREES(_ZdlPv)
 FREES(_ZdaPv)
 FREES_SIZED(_ZdlPvm)
 FREES_SIZED(_ZdaPvm)
+
+static bool own_names(void)
+{
+	const char *wanted = getenv("MT_COUNT_OWN_NAMES");
+
+	return !wanted || strcmp(wanted, "0");
+}
+
+void *tc_malloc(size_t size);
+void *tc_malloc(size_t size)
+{
+	NEXT(tc_malloc);
+	if (!own_names())
+		return next(size);
+	depth++;
+	return allocated(next(size), size);
+}
+
+void tc_free(void *block);
+void tc_free(void *block)
+{
+	NEXT(tc_free);
+	if (!own_names()) {
+		next(block);
+		return;
+	}
+	freeing(block);
+	next(block);
+	depth--;
+}
 
 /* ---- the rest of the family ---------------------------------------------------------------------
  */
