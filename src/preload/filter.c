@@ -9,37 +9,37 @@
 /* ---- one table ---------------------------------------------------------------------------------
  */
 
-static size_t slot_cnt(uint32_t table)
+static size_t slot_cnt(uint32_t number)
 {
-	return (size_t)FILTER_FIRST_SLOTS << table * FILTER_GROWTH_SHIFT;
+	return (size_t)FILTER_FIRST_SLOTS << number * FILTER_GROWTH_SHIFT;
 }
 
-static size_t table_bytes(uint32_t table)
+static size_t table_bytes(uint32_t number)
 {
-	return filter_counter_cnt(table) + slot_cnt(table) * sizeof(uintptr_t);
+	return sizeof(struct filter_table) + (slot_cnt(number) << FILTER_COUNTERS_SHIFT) +
+	       slot_cnt(number) * sizeof(uintptr_t);
 }
 
-static uint8_t *table_of(const struct filter *filter, uint32_t table)
+static uintptr_t *slots_of(struct filter_table *table)
 {
-	return __atomic_load_n(&filter->tables[table], __ATOMIC_ACQUIRE);
-}
-
-static uintptr_t *slots_of(uint8_t *counters, uint32_t table)
-{
-	return (void *)(counters + filter_counter_cnt(table));
+	return (void *)(table->counters + table->counter_mask + 1);
 }
 
 /* An address is in one of two buckets. */
-static void homes(uint8_t *counters, uint32_t table, const void *address, uintptr_t *home[2])
+static void homes(struct filter_table *table, const void *address, uintptr_t *home[2])
 {
 	uint64_t hash = (uint64_t)(uintptr_t)address * 0x9e3779b97f4a7c15ULL;
-	uint32_t mask = (uint32_t)(slot_cnt(table) / BUCKET_SLOTS - 1);
+	uint32_t mask = (uint32_t)(slot_cnt(table->number) / BUCKET_SLOTS - 1);
 
 	hash ^= hash >> 29;
 	hash *= 0xbf58476d1ce4e5b9ULL;
-	home[0] = slots_of(counters, table) + ((uint32_t)hash & mask) * (size_t)BUCKET_SLOTS;
-	home[1] =
-		slots_of(counters, table) + ((uint32_t)(hash >> 32) & mask) * (size_t)BUCKET_SLOTS;
+	home[0] = slots_of(table) + ((uint32_t)hash & mask) * (size_t)BUCKET_SLOTS;
+	home[1] = slots_of(table) + ((uint32_t)(hash >> 32) & mask) * (size_t)BUCKET_SLOTS;
+}
+
+static uint8_t *counter_of(struct filter_table *table, const void *address)
+{
+	return &table->counters[filter_place(address) & table->counter_mask];
 }
 
 static bool swap(uintptr_t *slot, uintptr_t from, uintptr_t to)
@@ -57,9 +57,9 @@ static unsigned int used(const uintptr_t *slots)
 	return cnt;
 }
 
-static void count(uint8_t *counters, uint32_t table, const void *address, int by)
+static void count(struct filter_table *table, const void *address, int by)
 {
-	uint8_t *counter = &counters[filter_counter(table, address)];
+	uint8_t *counter = counter_of(table, address);
 	uint8_t old = __atomic_load_n(counter, __ATOMIC_RELAXED);
 
 	do {
@@ -70,14 +70,14 @@ static void count(uint8_t *counters, uint32_t table, const void *address, int by
 }
 
 /* false: both homes are full. */
-static bool put(uint8_t *counters, uint32_t table, const void *address)
+static bool put(struct filter_table *table, const void *address)
 {
 	uintptr_t *home[2];
 	unsigned int emptier;
 
-	homes(counters, table, address, home);
+	homes(table, address, home);
 	emptier = used(home[1]) < used(home[0]);
-	count(counters, table, address, 1);
+	count(table, address, 1);
 	for (unsigned int n = 0; n < 2; n++) {
 		uintptr_t *slots = home[emptier ^ n];
 
@@ -87,22 +87,22 @@ static bool put(uint8_t *counters, uint32_t table, const void *address)
 				return true;
 		}
 	}
-	count(counters, table, address, -1);
+	count(table, address, -1);
 	return false;
 }
 
-static bool take(uint8_t *counters, uint32_t table, const void *address)
+static bool take(struct filter_table *table, const void *address)
 {
 	uintptr_t *home[2];
 
-	if (!__atomic_load_n(&counters[filter_counter(table, address)], __ATOMIC_ACQUIRE))
+	if (!__atomic_load_n(counter_of(table, address), __ATOMIC_ACQUIRE))
 		return false;
-	homes(counters, table, address, home);
+	homes(table, address, home);
 	for (unsigned int n = 0; n < 2; n++) {
 		for (unsigned int i = 0; i < BUCKET_SLOTS; i++) {
 			if (__atomic_load_n(&home[n][i], __ATOMIC_RELAXED) == (uintptr_t)address &&
 			    swap(&home[n][i], (uintptr_t)address, 0)) {
-				count(counters, table, address, -1);
+				count(table, address, -1);
 				return true;
 			}
 		}
@@ -113,50 +113,67 @@ static bool take(uint8_t *counters, uint32_t table, const void *address)
 /* ---- all of them -------------------------------------------------------------------------------
  */
 
-static bool add(struct filter *filter, const void *address);
-
-/* Makes a table if nobody has yet; false: no memory. */
-static bool make(struct filter *filter, uint32_t table)
+static struct filter_table *load(struct filter_table *const *table)
 {
-	uint8_t *made, *nobodys = NULL;
+	return __atomic_load_n(table, __ATOMIC_SEQ_CST);
+}
 
-	if (table >= FILTER_TABLES)
-		return false;
-	if (table_of(filter, table))
-		return true;
-	made = sys_map(table_bytes(table));
-	if (!made)
-		return false;
-	if (__atomic_compare_exchange_n(&filter->tables[table], &nobodys, made, false,
-					__ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-		__atomic_fetch_add(&filter->bytes, table_bytes(table), __ATOMIC_RELAXED);
-	else
-		sys_unmap(made, table_bytes(table)); /* another thread's is there */
-	return true;
+static bool replace(struct filter_table **at, struct filter_table *from, struct filter_table *to)
+{
+	return __atomic_compare_exchange_n(at, &from, to, false, __ATOMIC_SEQ_CST,
+					   __ATOMIC_SEQ_CST);
+}
+
+/* The table that *at is to point at, made if nobody has yet; NULL: no memory. */
+static struct filter_table *make(struct filter *filter, struct filter_table **at, uint32_t number)
+{
+	struct filter_table *table = load(at);
+
+	if (table || number >= FILTER_TABLES_MAX)
+		return table;
+	table = sys_map(table_bytes(number));
+	if (!table)
+		return NULL;
+	table->number = number;
+	table->counter_mask = (slot_cnt(number) << FILTER_COUNTERS_SHIFT) - 1;
+	if (replace(at, NULL, table)) {
+		__atomic_fetch_add(&filter->bytes, table_bytes(number), __ATOMIC_RELAXED);
+		return table;
+	}
+	sys_unmap(table, table_bytes(number)); /* another thread's is there */
+	return load(at);
+}
+
+/* The newest; NULL: there is none yet, and no memory for it. */
+static struct filter_table *newest(struct filter *filter)
+{
+	struct filter_table *table = load(&filter->newest);
+
+	if (table)
+		return table;
+	table = make(filter, &filter->first, 0);
+	if (table)
+		replace(&filter->newest, NULL, table);
+	return table ? load(&filter->newest) : NULL;
 }
 
 static bool take_from_any(struct filter *filter, const void *address)
 {
-	uint32_t i = __atomic_load_n(&filter->first, __ATOMIC_ACQUIRE);
+	struct filter_table *table = load(&filter->first);
 
-	for (; i < FILTER_TABLES; i++) {
-		uint8_t *counters = table_of(filter, i);
-
-		if (!counters)
-			return false;
-		if (take(counters, i, address))
-			return true;
-	}
-	return false;
+	while (table && !take(table, address))
+		table = load(&table->next);
+	return table;
 }
 
-/* Moves what is in a table to the newest; false: no memory for it all. */
-static bool move_all(struct filter *filter, uint32_t table)
-{
-	uint8_t *counters = table_of(filter, table);
-	uintptr_t *slots = slots_of(counters, table);
+static bool add(struct filter *filter, const void *address);
 
-	for (size_t i = 0; i < slot_cnt(table); i++) {
+/* Moves what is in a table to the newest; false: no memory for it all. */
+static bool move_all(struct filter *filter, struct filter_table *table)
+{
+	uintptr_t *slots = slots_of(table);
+
+	for (size_t i = 0; i < slot_cnt(table->number); i++) {
 		uintptr_t address = __atomic_load_n(&slots[i], __ATOMIC_SEQ_CST);
 
 		if (!address)
@@ -164,7 +181,7 @@ static bool move_all(struct filter *filter, uint32_t table)
 		if (!add(filter, (void *)address))
 			return false;
 		if (swap(&slots[i], address, 0))
-			count(counters, table, (void *)address, -1);
+			count(table, (void *)address, -1);
 		else
 			take_from_any(filter, (void *)address); /* it went meanwhile */
 	}
@@ -172,42 +189,40 @@ static bool move_all(struct filter *filter, uint32_t table)
 }
 
 /* A table after this one, which is full, if it still is the newest; false: no memory. */
-static bool grow(struct filter *filter, uint32_t full)
+static bool grow(struct filter *filter, struct filter_table *full)
 {
-	uint32_t newest = full, i = __atomic_load_n(&filter->first, __ATOMIC_ACQUIRE), first = i;
+	struct filter_table *first = load(&filter->first), *next, *table;
 
-	if (!make(filter, full + 1))
+	next = make(filter, &full->next, full->number + 1);
+	if (!next)
 		return false;
-	if (!__atomic_compare_exchange_n(&filter->newest, &newest, full + 1, false,
-					 __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+	if (!replace(&filter->newest, full, next))
 		return true; /* who made it so does the rest */
-	for (; i <= full; i++) {
-		if (!move_all(filter, i))
+	for (table = first; table != next; table = load(&table->next)) {
+		if (!move_all(filter, table))
 			return true; /* there is room for one more, at least */
 	}
-	while (first <= full &&
-	       !__atomic_compare_exchange_n(&filter->first, &first, full + 1, false,
-					    __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-		;
+	while (first->number < next->number && !replace(&filter->first, first, next))
+		first = load(&filter->first);
 	return true;
 }
 
 static bool add(struct filter *filter, const void *address)
 {
 	for (;;) {
-		uint32_t table = __atomic_load_n(&filter->newest, __ATOMIC_SEQ_CST);
+		struct filter_table *table = newest(filter);
 
-		if (!make(filter, table))
+		if (!table)
 			return false;
-		if (!put(table_of(filter, table), table, address)) {
+		if (!put(table, address)) {
 			if (!grow(filter, table))
 				return false;
 			continue;
 		}
-		if (__atomic_load_n(&filter->newest, __ATOMIC_SEQ_CST) == table)
+		if (load(&filter->newest) == table)
 			return true;
 		/* too late for that table: again, unless it was moved already */
-		if (!take(table_of(filter, table), table, address))
+		if (!take(table, address))
 			return true;
 	}
 }
@@ -226,13 +241,4 @@ bool filter_remove(struct filter *filter, const void *address)
 		return false;
 	__atomic_fetch_sub(&filter->live, 1, __ATOMIC_RELAXED);
 	return true;
-}
-
-void filter_fini(struct filter *filter)
-{
-	for (uint32_t i = 0; i < FILTER_TABLES; i++) {
-		if (filter->tables[i])
-			sys_unmap(filter->tables[i], table_bytes(i));
-	}
-	*filter = (struct filter){ .bytes = 0 };
 }

@@ -41,7 +41,7 @@ static struct mt_preload_stats stats
 	__attribute__((section(MT_PRELOAD_STATS_SECTION), aligned(64), used)) = { 0 };
 
 __thread struct thread thread = { .passing = NOT_YET, .generation = NOT_YET };
-struct process process __attribute__((aligned(64))) = { .generation = NOT_YET };
+struct process process __attribute__((aligned(64))) = { .passing = NOT_YET };
 
 /* What is needed less often. */
 static struct {
@@ -112,10 +112,10 @@ static __attribute__((noinline)) void configure(void)
 	/* an allocator that calls itself has to be followed even where nothing is taken */
 	thread.passing = allocator.flat && rule.mode != MT_PRELOAD_EXACT ? generation : NOT_YET;
 	if (rule.mode == MT_PRELOAD_EXACT)
-		__atomic_store_n(&process.every_free, 1, __ATOMIC_RELAXED);
-	if (process.every_free || !allocator.flat)
-		__atomic_store_n(&process.long_way, 1, __ATOMIC_RELAXED);
-	__atomic_store_n(&process.generation, generation, __ATOMIC_RELAXED);
+		__atomic_store_n(&process.every_free, true, __ATOMIC_RELAXED);
+	__atomic_store_n(&process.passing,
+			 allocator.flat && !process.every_free ? generation : NOT_YET,
+			 __ATOMIC_RELAXED);
 	claim();
 }
 

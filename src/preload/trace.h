@@ -45,10 +45,11 @@ struct thread {
 
 /* What all threads share. Changes are rare. */
 struct process {
-	uint64_t generation; /* of the configuration that was read last */
-	uint32_t long_way;   /* every free goes to trace_free() */
-	uint32_t every_free; /* and is fired: there are blocks that no filter knows */
+	/* While the configuration has this generation, the filter alone decides which frees are of
+	 * interest. */
+	uint64_t passing;
 	struct filter filter;
+	bool every_free; /* is fired: there are blocks that no filter knows */
 };
 
 extern __thread struct thread thread HIDDEN __attribute__((tls_model("initial-exec")));
@@ -73,7 +74,7 @@ ALWAYS_INLINE bool trace_passes(size_t size)
 /* A block that is in no account. */
 ALWAYS_INLINE bool trace_free_passes(const void *block)
 {
-	return likely(!process.long_way) && likely(process.generation == config->generation) &&
+	return likely(process.passing == config->generation) &&
 	       likely(!filter_may_have(&process.filter, block));
 }
 
