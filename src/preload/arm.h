@@ -10,6 +10,7 @@
  *	parent   nop5  -probe->  int3  -first hit->  call trampoline
  *	child    call, no trampoline  -armed again->  int3  -first hit->  call (its own) trampoline
  *
+ * Nothing of that is done where no site has been made a call: an int3 works in a child as it is.
  * A child is known by a word that fork wipes, so raw forks are seen as well.
  */
 #ifndef PRELOAD_ARM_H

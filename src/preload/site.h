@@ -76,16 +76,24 @@ extern union semaphore_line memtrace_semaphores;
 	"994: .balign 4\n"                                                             \
 	".popsection\n"
 
+/* Where the sites are, for ourselves: memtrace_sites is a list of offsets from each of its words.
+ */
+#define SITE_LISTED                            \
+	".pushsection memtrace_sites, \"a\"\n" \
+	".balign 4\n"                          \
+	".4byte 990b - .\n"                    \
+	".popsection\n"
+
 /* offsets in union semaphore_line */
 #define SEMAPHORE_MEMTRACE "0"
 #define SEMAPHORE_OTEL_ALLOC "2"
 #define SEMAPHORE_OTEL_FREE "4"
 
 #define SITE_IN(n, value) register uint64_t site_arg##n __asm__(SITE_REG##n) = (uint64_t)(value)
-#define SITE_ASM(provider, name, semaphore, arguments, ...)                              \
-	__asm__ volatile(SITE_NOPS SITE_NOTE(provider, name, semaphore, arguments)       \
-			 :                                                               \
-			 : "m"(*(const char *)__builtin_frame_address(0)), ##__VA_ARGS__ \
+#define SITE_ASM(provider, name, semaphore, arguments, ...)                                    \
+	__asm__ volatile(SITE_NOPS SITE_LISTED SITE_NOTE(provider, name, semaphore, arguments) \
+			 :                                                                     \
+			 : "m"(*(const char *)__builtin_frame_address(0)), ##__VA_ARGS__       \
 			 : "memory")
 
 #define SITE0(provider, name, semaphore) SITE_ASM(provider, name, semaphore, SITE_ARG0)
