@@ -557,6 +557,8 @@ static void release_site(struct tables *t, struct mt_site *s, uint32_t site)
 {
 	index_forget(t, s->hash, site);
 	release_chunks(t, s->chunk);
+	/* the other figures are set to 0 by the probe that takes the site again */
+	s->variance_blocks = s->variance_low = s->variance_high = 0;
 	STORE(s->acct, 0);
 	pool_push(&t->control->sites, (uint64_t *)&s->next_free, site);
 }
