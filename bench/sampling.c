@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT
 /*
- * sampling.c - are 95 % intervals of sampled sessions what they say? By the whole way: a command, the
- * library in it, the probes, the report.
+ * sampling.c - are 95 % intervals of sampled sessions what they say? By the whole way: a command,
+ * the library in it, the probes, the report.
  *
  *	sampling BUILD_DIR		all, as a table; status 1 if any is not
- *	sampling children		the command: 200 forked children, each a process with its own sample
+ *	sampling children		the command: 200 forked children, a sample of each
  *
- * Every child does the same, so the truth is one and known, and the samples differ: the library mixes
- * the number of the fork into the seed, which is fixed. Of 200 intervals of 95 % one expects 190, and
- * 182 to 198 in 99 % of all seeds. Width is against 2 * 1.96 standard deviations of all samples there
- * can be, which is known from the truth; bias is that of the mean of 200 estimates.
+ * Every child does the same, so the truth is one and known, and the samples differ: the library
+ * mixes the number of the fork into the seed, which is fixed. Of 200 intervals of 95 % one expects
+ * 190, and 182 to 198 in 99 % of all seeds. Width is against 2 * 1.96 standard deviations of all
+ * samples there can be, which is known from the truth; bias is that of the mean of 200 estimates.
  *
- * Half of the blocks are smaller than 256 bytes. A sample by bytes has few of them when its points are far
- * apart, and knows little of how many there are: those intervals are shown and not judged.
+ * Half of the blocks are smaller than 256 bytes. A sample by bytes has few of them when its points
+ * are far apart, and knows little of how many there are: those intervals are shown and not judged.
  */
 #include <math.h>
 #include <stdbool.h>
@@ -30,7 +30,7 @@
 #define HELD_MAX 198
 #define WIDTH_MAX 1.15
 
-/* ---- what a child does --------------------------------------------------------------------------- */
+/* ---- what a child does ----------------------------------------------------------------------- */
 
 #define CALLS 20000
 #define SLOTS 4096
@@ -57,15 +57,17 @@ static struct step next_step(uint32_t *seed)
 /* The compiler may not know that a block is not used. */
 #define HIDE(p) __asm__ volatile("" : "+r"(p) : : "memory")
 
-#define KIND(n)                                                       \
-	static __attribute__((noinline)) void *kind_##n(size_t size)  \
-	{                                                             \
-		void *block = malloc(size);                           \
-                                                                      \
-		HIDE(block);                                          \
-		return block;                                         \
+#define KIND(n)                                                      \
+	static __attribute__((noinline)) void *kind_##n(size_t size) \
+	{                                                            \
+		void *block = malloc(size);                          \
+                                                                     \
+		HIDE(block);                                         \
+		return block;                                        \
 	}
+/* clang-format off */
 KIND(0) KIND(1) KIND(2) KIND(3) KIND(4) KIND(5) KIND(6) KIND(7)
+/* clang-format on */
 
 static void work(void)
 {
@@ -97,9 +99,17 @@ static int children(void)
 	return 0;
 }
 
-/* ---- the truth, and what samples of it vary by ------------------------------------------------------ */
+/* ---- the truth, and what samples of it vary by ----------------------------------------------- */
 
-enum figure { ALLOC_BYTES, ALLOC_BLOCKS, LIVE_BYTES, LIVE_BLOCKS, FREED_BYTES, FREED_BLOCKS, FIGURES };
+enum figure {
+	ALLOC_BYTES,
+	ALLOC_BLOCKS,
+	LIVE_BYTES,
+	LIVE_BLOCKS,
+	FREED_BYTES,
+	FREED_BLOCKS,
+	FIGURES
+};
 
 static const char *const names[FIGURES] = { "total bytes", "total blocks", "live bytes",
 					    "live blocks", "freed bytes",  "freed blocks" };
@@ -110,11 +120,12 @@ struct truth {
 
 static double chance(const struct memtrace_options *how, size_t size)
 {
-	return how->sampling == MEMTRACE_SAMPLING_RATE ?
-		       how->sampling_rate : -expm1(-(double)size / how->sample_bytes);
+	return how->sampling == MEMTRACE_SAMPLING_RATE ? how->sampling_rate
+						       : -expm1(-(double)size / how->sample_bytes);
 }
 
-static void count(struct truth *t, const struct memtrace_options *how, size_t size, enum figure bytes)
+static void count(struct truth *t, const struct memtrace_options *how, size_t size,
+		  enum figure bytes)
 {
 	double excess = 1 / chance(how, size) - 1;
 
@@ -145,7 +156,7 @@ static void find_truth(const struct memtrace_options *how, struct truth *t)
 			count(t, how, slots[i], LIVE_BYTES);
 }
 
-/* ---- a session -------------------------------------------------------------------------------------- */
+/* ---- a session ------------------------------------------------------------------------------- */
 
 struct sample {
 	const char *title;
@@ -237,7 +248,9 @@ static bool check(const struct sample *sample, const char *library)
 		       i ? "" : sample->title, names[i], t.sum[i],
 		       196 * sqrt(t.variance[i]) / t.sum[i], r.held[i], r.runs, width,
 		       100 * (r.sum[i] / r.runs / t.sum[i] - 1),
-		       !is_judged(sample, i) ? "  not judged" : good ? "" : "  NOT AS STATED");
+		       !is_judged(sample, i) ? "  not judged"
+		       : good		     ? ""
+					     : "  NOT AS STATED");
 		ok &= good || !is_judged(sample, i);
 	}
 	memtrace_snapshot_free(s);
@@ -247,13 +260,19 @@ static bool check(const struct sample *sample, const char *library)
 int main(int argc, char **argv)
 {
 	static const struct sample samples[] = {
-		{ "by bytes, 4 KiB", true,
+		{ "by bytes, 4 KiB",
+		  true,
 		  { .sampling = MEMTRACE_SAMPLING_BYTES, .sample_bytes = 4096, .sample_seed = 1 } },
-		{ "by bytes, 64 KiB", false,
-		  { .sampling = MEMTRACE_SAMPLING_BYTES, .sample_bytes = 65536, .sample_seed = 2 } },
-		{ "by calls, 10 %", true,
+		{ "by bytes, 64 KiB",
+		  false,
+		  { .sampling = MEMTRACE_SAMPLING_BYTES,
+		    .sample_bytes = 65536,
+		    .sample_seed = 2 } },
+		{ "by calls, 10 %",
+		  true,
 		  { .sampling = MEMTRACE_SAMPLING_RATE, .sampling_rate = 0.1, .sample_seed = 3 } },
-		{ "by calls, 50 %", true,
+		{ "by calls, 50 %",
+		  true,
 		  { .sampling = MEMTRACE_SAMPLING_RATE, .sampling_rate = 0.5, .sample_seed = 4 } },
 	};
 	char library[4096];
@@ -266,8 +285,8 @@ int main(int argc, char **argv)
 	if (!strcmp(argv[1], "children"))
 		return children();
 	snprintf(library, sizeof(library), "%s/libmemtrace-preload.so", argv[1]);
-	printf("%-16s %-13s %12s %10s %13s %8s %11s\n", "sample", "figure", "truth", "95 %: +-", "held",
-	       "width", "bias");
+	printf("%-16s %-13s %12s %10s %13s %8s %11s\n", "sample", "figure", "truth", "95 %: +-",
+	       "held", "width", "bias");
 	for (size_t i = 0; i < sizeof(samples) / sizeof(samples[0]); i++)
 		ok &= check(&samples[i], library);
 	return !ok;

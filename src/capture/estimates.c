@@ -18,17 +18,20 @@ static double step_or(const struct memtrace_estimate *alloc, uint64_t value)
 	return value ? estimate_step(alloc, value) : INFINITY;
 }
 
-static struct steps steps_of_kind(const struct memtrace_estimates *e, uint64_t blocks, uint64_t bytes)
+static struct steps steps_of_kind(const struct memtrace_estimates *e, uint64_t blocks,
+				  uint64_t bytes)
 {
 	return (struct steps){ step_or(&e->alloc_blocks, blocks), step_or(&e->alloc_bytes, bytes) };
 }
 
 static struct steps steps_of_many(const struct memtrace_snapshot *snapshot,
-				  const struct memtrace_estimates *e, uint64_t blocks, uint64_t bytes)
+				  const struct memtrace_estimates *e, uint64_t blocks,
+				  uint64_t bytes)
 {
 	struct steps steps = steps_of_kind(e, blocks, bytes);
 
-	double of_any_blocks = estimate_blocks_step(snapshot), of_any_bytes = estimate_bytes_step(snapshot);
+	double of_any_blocks = estimate_blocks_step(snapshot),
+	       of_any_bytes = estimate_bytes_step(snapshot);
 
 	if (of_any_blocks > 0)
 		steps.blocks = of_any_blocks;
@@ -57,7 +60,8 @@ static double less(double a, double b)
 	return a > b ? a - b : 0;
 }
 
-/* A block that went was in the sample of those that came: what is left of their variance is its own. */
+/* A block that went was in the sample of those that came: what is left of their variance is its
+ * own. */
 static void bound_freed(struct memtrace_estimates *e, uint64_t blocks, uint64_t bytes,
 			const struct steps *steps)
 {

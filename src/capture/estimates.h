@@ -2,10 +2,10 @@
 /*
  * estimates.h - gives rows of a snapshot that come from a sample their intervals.
  *
- * A site is one kind of blocks, so what was seen of it says what was not. In a process, and in all of
- * them, there may be other kinds that no block was taken of. In a sample by bytes these have 3.84 times
- * the sample's distance at most, 95 % of the time, and that is within the interval of bytes.
- * Blocks have no such bound (there may be any number of blocks of one byte).
+ * A site is one kind of blocks, so what was seen of it says what was not. In a process, and in all
+ * of them, there may be other kinds that no block was taken of. In a sample by bytes these
+ * have 3.84 times the sample's distance at most, 95 % of the time, and that is within the interval
+ * of bytes. Blocks have no such bound (there may be any number of blocks of one byte).
  */
 #ifndef CAPTURE_ESTIMATES_H
 #define CAPTURE_ESTIMATES_H

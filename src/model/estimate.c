@@ -10,11 +10,12 @@ double estimate_step(const struct memtrace_estimate *estimate, uint64_t value)
 	return value ? estimate->variance / (double)value : 0;
 }
 
-/* By calls each block has the same chance. By bytes a block of none, which no one sees, has none. */
+/* By calls each block has the same chance; by bytes a small one has next to none. */
 double estimate_blocks_step(const struct memtrace_snapshot *s)
 {
-	return s->sampling == MEMTRACE_SAMPLING_RATE && s->sampling_rate > 0 ?
-		       1 / s->sampling_rate - 1 : 0;
+	return s->sampling == MEMTRACE_SAMPLING_RATE && s->sampling_rate > 0
+		       ? 1 / s->sampling_rate - 1
+		       : 0;
 }
 
 /* size * (count - 1) = size / (exp(size / sample_bytes) - 1), which is less than sample_bytes. */
@@ -24,8 +25,8 @@ double estimate_bytes_step(const struct memtrace_snapshot *s)
 }
 
 /*
- * Truths t with (value - t)^2 <= Z^2 * step * t: the roots of a parabola. With step = variance / value
- * they are value + shift -+ sqrt(Z^2 * variance + shift^2), shift = Z^2 * step / 2.
+ * Truths t with (value - t)^2 <= Z^2 * step * t: the roots of a parabola. With step = variance /
+ * value they are value + shift -+ sqrt(Z^2 * variance + shift^2), shift = Z^2 * step / 2.
  */
 void estimate_bound(struct memtrace_estimate *e, uint64_t value, double step)
 {

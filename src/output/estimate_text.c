@@ -25,8 +25,9 @@ void estimate_put_count(struct strbuf *line, const struct memtrace_estimate *est
 	put_interval(line, estimate, units_count);
 }
 
-void estimate_put_heap(struct strbuf *line, uint64_t bytes, const struct memtrace_estimate *bytes_95,
-		       uint64_t blocks, const struct memtrace_estimate *blocks_95)
+void estimate_put_heap(struct strbuf *line, uint64_t bytes,
+		       const struct memtrace_estimate *bytes_95, uint64_t blocks,
+		       const struct memtrace_estimate *blocks_95)
 {
 	if (bytes_95)
 		strbuf_printf(line, "about %s", units_bytes(bytes).text);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * test_sampling.c - sampled sessions: estimates against what programs count themselves. Seeds are fixed.
- * How often intervals hold the truth is measured by bench/sampling.c; a single one may miss it, so here
- * the truth has to be within twice the interval.
+ * test_sampling.c - sampled sessions: estimates against what programs count themselves. Seeds are
+ * fixed. How often intervals hold the truth is measured by bench/sampling.c; a single one may miss
+ * it, so here the truth has to be within twice the interval.
  */
 #include "expect.h"
 
@@ -13,8 +13,8 @@ SUITE(sampling);
 
 static void run_sampled(struct trace *trace, const char *const *options, const char *const *argv)
 {
-	trace_run(trace, &(struct trace_request){ .way = LAUNCHED, .argv = argv,
-						  .options = options });
+	trace_run(trace,
+		  &(struct trace_request){ .way = LAUNCHED, .argv = argv, .options = options });
 	expect_exit(trace->memtrace, 0);
 	expect_consistent(trace->report);
 	cr_expect(json_is_true(member(trace->report, "estimated")));
@@ -34,13 +34,14 @@ static void expect_near(const json_t *row, const char *name, long long truth)
 	long long value = figure(row, name);
 	long long low = end_of(row, name, 0), high = end_of(row, name, 1);
 
-	cr_expect(low <= value && value <= high, "%s: %lld is not from %lld to %lld", name, value, low,
-		  high);
-	cr_expect(truth >= value - 2 * (value - low) && truth <= value + 2 * (high - value),
-		  "%s: %lld (95 %%: %lld to %lld), the truth is %lld", name, value, low, high, truth);
-	/* that wide anything would do */
-	cr_expect(high - low <= 2 * truth || high - low < 100000, "%s: %lld to %lld says nothing", name,
+	cr_expect(low <= value && value <= high, "%s: %lld is not from %lld to %lld", name, value,
 		  low, high);
+	cr_expect(truth >= value - 2 * (value - low) && truth <= value + 2 * (high - value),
+		  "%s: %lld (95 %%: %lld to %lld), the truth is %lld", name, value, low, high,
+		  truth);
+	/* that wide anything would do */
+	cr_expect(high - low <= 2 * truth || high - low < 100000, "%s: %lld to %lld says nothing",
+		  name, low, high);
 }
 
 static const char *const figures[] = { "allocs",      "frees",	     "alloc_bytes",
@@ -115,7 +116,8 @@ Test(sampling, what_was_freed_is_not_live)
 	}
 }
 
-/* Each allocation is in the sample, so it is all exact, on a way that has nothing else in common. */
+/* Each allocation is in the sample, so it is all exact, on a way that has nothing else in common.
+ */
 static void expect_whole(const char *const *argv)
 {
 	struct trace trace;
@@ -131,8 +133,8 @@ static void expect_whole(const char *const *argv)
 		for (size_t n = 0; n < FIGURES; n++) {
 			long long is = figure(truth, figures[n]);
 
-			cr_expect_eq(figure(row, figures[n]), is, "%s: %lld, should be %lld", figures[n],
-				     figure(row, figures[n]), is);
+			cr_expect_eq(figure(row, figures[n]), is, "%s: %lld, should be %lld",
+				     figures[n], figure(row, figures[n]), is);
 			cr_expect_eq(end_of(row, figures[n], 0), is);
 			cr_expect_eq(end_of(row, figures[n], 1), is);
 		}
@@ -177,8 +179,8 @@ Test(sampling, a_static_child_of_a_sampled_tree_is_exact)
 	tracer_start(&tracer, &(struct tracer_start){
 				      .options = BY_BYTES,
 				      .command = LIST("sh", "-c",
-						      text_of("MT_TRUTH=%s %s; %s; exit 0", truth, name,
-							      target_path("mix"))),
+						      text_of("MT_TRUTH=%s %s; %s; exit 0", truth,
+							      name, target_path("mix"))),
 			      });
 	report = tracer_finish(&tracer);
 	expect_exit(tracer.child, 0);
@@ -237,11 +239,12 @@ Test(sampling, a_limit_is_crossed_by_estimate)
 	json_t *report;
 
 	/* 4.8 MB in blocks of 16 bytes */
-	tracer_start(&tracer, &(struct tracer_start){
-				      .options = LIST("--limit-mb", "2", "--fail-on", "limit,leak",
-						      "--sampling-rate", "0.2", "--sample-seed", "1"),
-				      .command = LIST(target_path("many"), "300000"),
-			      });
+	tracer_start(&tracer,
+		     &(struct tracer_start){
+			     .options = LIST("--limit-mb", "2", "--fail-on", "limit,leak",
+					     "--sampling-rate", "0.2", "--sample-seed", "1"),
+			     .command = LIST(target_path("many"), "300000"),
+		     });
 	report = tracer_finish(&tracer);
 	expect_exit(tracer.child, 3);
 	cr_expect(json_is_true(member(report, "limit.exceeded")));
@@ -261,16 +264,16 @@ Test(sampling, what_the_filter_takes_in_a_process_is_told)
 	long long bytes;
 
 	target_prepare(&target);
-	tracer_start(&tracer, &(struct tracer_start){
-				      .options = LIST("--json", "-", "--interval", "0.05",
-						      "--sampling-rate", "0.5", "--sample-seed", "1"),
-				      .command = LIST(target_path("many"), "20000"),
-				      .env = LIST(target.env[0], target.env[1], target.env[2],
-						  target.env[3],
-						  text_of("MT_TRUTH=%s", stage_path("truth"))),
-				      .fds = target.fds,
-				      .out_fd = out.out,
-			      });
+	tracer_start(&tracer,
+		     &(struct tracer_start){
+			     .options = LIST("--json", "-", "--interval", "0.05", "--sampling-rate",
+					     "0.5", "--sample-seed", "1"),
+			     .command = LIST(target_path("many"), "20000"),
+			     .env = LIST(target.env[0], target.env[1], target.env[2], target.env[3],
+					 text_of("MT_TRUTH=%s", stage_path("truth"))),
+			     .fds = target.fds,
+			     .out_fd = out.out,
+		     });
 	pipe_close(&out.out);
 	target_started(&target);
 	cr_assert(pipe_wait(target.ready.in));
@@ -286,7 +289,8 @@ Test(sampling, what_the_filter_takes_in_a_process_is_told)
 	cr_expect(bytes >= 8 * 9000 && bytes <= 16 * 8 * 11000, "%lld", bytes);
 	target_release(&target);
 	report = report_last(out.in);
-	cr_expect(json_is_null(member(only_row(report), "filter_bytes")), "of a process that ended");
+	cr_expect(json_is_null(member(only_row(report), "filter_bytes")),
+		  "of a process that ended");
 	child_wait(tracer.child);
 	expect_exit(tracer.child, 0);
 }

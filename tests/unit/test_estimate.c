@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Intervals of estimates: against samples that the preload library's own sampler takes, of known sums. */
+/* Intervals of estimates: against samples that the preload library's own sampler takes, of known
+ * sums. */
 #include <criterion/criterion.h>
 #include <math.h>
 
@@ -92,7 +93,8 @@ Test(estimate, steps_are_those_of_the_way_of_sampling)
 	memtrace_snapshot_free(s);
 }
 
-/* ---- against samples --------------------------------------------------------------------------- */
+/* ---- against samples ---------------------------------------------------------------------------
+ */
 
 /* From 16 bytes to some thousands, small ones mostly. */
 static uint64_t size_of_block(uint64_t i)
@@ -198,7 +200,8 @@ Test(estimate, intervals_of_samples_by_calls_hold_the_truth_as_often_as_they_say
 	expect_intervals_hold(&rule, 500);
 }
 
-/* Five blocks are in the sample on average. Two standard deviations each way held 87 % of these truths. */
+/* Five blocks are in the sample on average. Two standard deviations each way held 87 % of these
+ * truths. */
 Test(estimate, intervals_of_few_blocks_hold_the_truth_too)
 {
 	struct sample_rule rule =
