@@ -11,5 +11,8 @@ lib=/usr/lib/$(gcc -print-multiarch)
 "$build/bench/tables" "$lib"/ld-linux-*.so.* "$lib"/{libm.so.6,libc.so.6,libstdc++.so.6,libcrypto.so.3} \
 	"$(readlink -f /usr/bin/python3)" "$(gcc -print-prog-name=cc1)" "$lib"/libLLVM-??.so.1
 echo
+echo "== sampled sessions: are intervals what they say? =="
+"$build/bench/sampling" "$build"
+echo
 echo "== scale, start and idle =="
 "$build/bench/scale" "$build"

@@ -41,6 +41,22 @@ extern "C" {
 
 #define MEMTRACE_UNKNOWN INT64_MIN /* a figure that is not known; null in JSON, never 0 */
 
+#define MEMTRACE_UNBOUNDED UINT64_MAX	   /* the high end of an interval that has none */
+
+/* How far an estimate may be off. Whatever the program did, 95 of 100 samples of it have the truth
+ * from low to high (nearly: see docs/architecture.md). */
+struct memtrace_estimate {
+	double variance, skew; /* sums over the sample; see src/model/estimate.h */
+	uint64_t seen; /* the same figure of the sample alone: it cannot be less; at least this */
+	uint64_t low, high;
+};
+
+struct memtrace_estimates {
+	struct memtrace_estimate alloc_blocks, alloc_bytes, live_blocks, live_bytes;
+	struct memtrace_estimate freed_blocks, freed_bytes; /* not of sites */
+	struct memtrace_estimate aged_blocks, aged_bytes;   /* of sites only */
+};
+
 struct memtrace_frame {
 	uint64_t address;   /* return address minus one, as run in the process */
 	const char *symbol; /* demangled; NULL when unknown */
@@ -68,6 +84,7 @@ struct memtrace_site {
 	struct memtrace_frame *frames; /* leaf first, the allocator's own frames left out */
 	uint32_t frame_cnt;
 	uint32_t stack_end; /* index into snapshot.stack_quality: why the stack ended */
+	const struct memtrace_estimates *estimates; /* NULL: counted exactly */
 };
 
 enum memtrace_ended_by {
@@ -88,28 +105,33 @@ struct memtrace_process {
 	int exit_status; /* valid when ended_by is EXIT */
 	int signal;	 /* valid when ended_by is SIGNAL */
 	double started_s, ended_s; /* since the session became ready; ended_s negative while running */
-	uint64_t allocs, frees, reallocs;
+	uint64_t allocs, frees;
+	int64_t reallocs; /* MEMTRACE_UNKNOWN when sampled */
 	uint64_t alloc_bytes, freed_bytes;
 	uint64_t live_blocks, live_bytes;
 	uint64_t peak_bytes, peak_blocks;
 	double peak_at_s;
 	int64_t peak_unattributed_bytes;
-	uint64_t failed_allocs, inherited_frees;
-	int64_t unknown_frees;	   /* MEMTRACE_UNKNOWN when sampled */
+	uint64_t failed_allocs;
+	int64_t inherited_frees, unknown_frees; /* MEMTRACE_UNKNOWN when sampled */
 	double followed_after_s;   /* 0: from its start; negative: never; NAN: attached (not a start) */
 	bool since_attach;	   /* its earlier heap is unknown */
 	int64_t rss_bytes;	   /* at the snapshot; MEMTRACE_UNKNOWN once gone */
+	const struct memtrace_estimates *estimates; /* NULL: counted exactly */
+	int64_t filter_bytes; /* what telling sampled frees takes in it; MEMTRACE_UNKNOWN once gone */
 };
 
 struct memtrace_totals {
-	uint64_t allocs, frees, reallocs;
+	uint64_t allocs, frees;
+	int64_t reallocs; /* this, and the last two: MEMTRACE_UNKNOWN when any process is sampled */
 	uint64_t alloc_bytes, freed_bytes;
 	uint64_t live_blocks, live_bytes;
 	uint64_t peak_bytes;  /* of the sum over processes, not the sum of peaks */
 	int64_t peak_blocks;  /* MEMTRACE_UNKNOWN when there was more than one process */
 	double peak_at_s;
-	uint64_t failed_allocs, inherited_frees;
-	int64_t unknown_frees;
+	uint64_t failed_allocs;
+	int64_t inherited_frees, unknown_frees;
+	const struct memtrace_estimates *estimates; /* NULL: every process was counted exactly */
 };
 
 struct memtrace_counter {
@@ -140,11 +162,18 @@ struct memtrace_limit {
 	uint64_t peak_bytes;  /* the fullest any scope ever was */
 };
 
+/* Which allocations of a launched command are counted; a block that is counted stands for others. */
+enum memtrace_sampling {
+	MEMTRACE_SAMPLING_NONE,	 /* all of them, exactly */
+	MEMTRACE_SAMPLING_BYTES, /* one for each sample_bytes allocated, on average; 0: none at all */
+	MEMTRACE_SAMPLING_RATE,	 /* each with probability sampling_rate, whatever its size */
+};
+
 struct memtrace_snapshot {
 	const char *tool_version;
 	const char *target; /* as a person would name it: "pid 4242", "./bench -n 3", "all processes" */
 	const char *lane;
-	bool estimated;
+	bool estimated; /* any process is */
 	bool final; /* sums agree exactly; false: a moving picture */
 	double duration_s; /* since ready */
 	double interval_s; /* since the previous snapshot of this session; 0 for the first */
@@ -168,6 +197,11 @@ struct memtrace_snapshot {
 	size_t stack_quality_cnt;
 	uint64_t size_classes[48]; /* allocations by floor(log2(bytes)); [0] has 0 and 1 */
 	uint64_t tracer_bytes;	   /* memory the tables hold in the kernel */
+
+	enum memtrace_sampling sampling; /* what was asked for */
+	uint64_t sample_bytes;
+	double sampling_rate;
+	uint64_t sampled_blocks; /* that the estimates were made from, at least */
 
 	void *arena; /* owns every string and array above */
 };
@@ -210,6 +244,11 @@ struct memtrace_options {
 	enum memtrace_lane lane;
 	const char *preload_library; /* NULL: the one that was installed with this library */
 	bool debuginfod; /* debug files may come from the servers that DEBUGINFOD_URLS names */
+	/* of a launched command that can take the preload library; anything else is refused then */
+	enum memtrace_sampling sampling;
+	uint64_t sample_bytes; /* at most 2^40 */
+	double sampling_rate;  /* 0 to 1 */
+	uint64_t sample_seed;  /* the same one takes the same blocks; 0: another one each time */
 };
 
 /* A session without a target. On failure *session may still be non-NULL, only to be asked

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/estimate.h"
 #include "model/snapshot.h"
 
 /* A site on its way into a row. Sites of one call path are linked, the biggest first. */
@@ -135,6 +136,19 @@ static int group_sites(const struct memtrace_snapshot *snapshot, struct arena *s
 	return 0;
 }
 
+/* Sums of variances, and of what is certain. */
+static void leak_add_estimates(struct leak *leak, const struct memtrace_site *site)
+{
+	if (site->estimates) {
+		leak->estimated = true;
+		estimate_add(&leak->blocks_95, &site->estimates->aged_blocks);
+		estimate_add(&leak->bytes_95, &site->estimates->aged_bytes);
+	} else {
+		estimate_add_exact(&leak->blocks_95, site->aged_blocks);
+		estimate_add_exact(&leak->bytes_95, site->aged_bytes);
+	}
+}
+
 static struct leak leak_of(const struct memtrace_snapshot *snapshot, const struct group *group)
 {
 	const struct memtrace_site *site = group->biggest->site;
@@ -153,6 +167,7 @@ static struct leak leak_of(const struct memtrace_snapshot *snapshot, const struc
 
 		leak.live_blocks += m->site->aged_blocks;
 		leak.live_bytes += m->site->aged_bytes;
+		leak_add_estimates(&leak, m->site);
 		/* the oldest live block is the oldest aged one too */
 		if (m->site->oldest_age_s > leak.oldest_age_s)
 			leak.oldest_age_s = m->site->oldest_age_s;
@@ -160,6 +175,8 @@ static struct leak leak_of(const struct memtrace_snapshot *snapshot, const struc
 		    (leak.youngest_age_s < 0 || youngest_s < leak.youngest_age_s))
 			leak.youngest_age_s = youngest_s;
 	}
+	estimate_bound(&leak.blocks_95, leak.live_blocks, ESTIMATE_NO_STEP);
+	estimate_bound(&leak.bytes_95, leak.live_bytes, ESTIMATE_NO_STEP);
 	return leak;
 }
 
@@ -209,8 +226,13 @@ static int leaks_fill(const struct memtrace_snapshot *snapshot, const struct gro
 			return -ENOMEM;
 		result->total_blocks += leak.live_blocks;
 		result->total_bytes += leak.live_bytes;
+		result->estimated |= leak.estimated;
+		estimate_add(&result->total_blocks_95, &leak.blocks_95);
+		estimate_add(&result->total_bytes_95, &leak.bytes_95);
 		result->rows[result->total_rows++] = leak;
 	}
+	estimate_bound(&result->total_blocks_95, result->total_blocks, ESTIMATE_NO_STEP);
+	estimate_bound(&result->total_bytes_95, result->total_bytes, ESTIMATE_NO_STEP);
 	if (result->total_rows)
 		qsort(result->rows, result->total_rows, sizeof(*result->rows), leak_order);
 	keep = result->params.top;

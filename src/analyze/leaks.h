@@ -33,6 +33,8 @@ struct leak {
 	bool ended;			     /* the process is over: never freed */
 	uint64_t *sites;		     /* every call path in the row, largest first */
 	size_t site_cnt;
+	bool estimated; /* then these are the intervals of live_blocks and live_bytes */
+	struct memtrace_estimate blocks_95, bytes_95;
 };
 
 struct leaks_result {
@@ -43,6 +45,8 @@ struct leaks_result {
 	/* before the cut to params.top, without the small ones */
 	size_t total_rows;
 	uint64_t total_blocks, total_bytes;
+	bool estimated; /* any row is */
+	struct memtrace_estimate total_blocks_95, total_bytes_95;
 
 	/* left out by params.min_bytes */
 	size_t small_rows;

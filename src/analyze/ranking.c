@@ -5,6 +5,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "model/estimate.h"
+
 bool ranking_incomplete(const struct memtrace_process *process)
 {
 	return !isnan(process->followed_after_s) && process->followed_after_s != 0;
@@ -24,6 +26,24 @@ static int process_order(const void *left, const void *right)
 	return 0;
 }
 
+static void add_running(struct ranking *ranking, const struct memtrace_process *process)
+{
+	const struct memtrace_estimates *estimates = process->estimates;
+
+	ranking->running_cnt++;
+	ranking->running_bytes += process->live_bytes;
+	ranking->running_blocks += process->live_blocks;
+	if (process->filter_bytes != MEMTRACE_UNKNOWN)
+		ranking->filter_bytes += (uint64_t)process->filter_bytes;
+	if (estimates) {
+		estimate_add(&ranking->running_bytes_95, &estimates->live_bytes);
+		estimate_add(&ranking->running_blocks_95, &estimates->live_blocks);
+	} else {
+		estimate_add_exact(&ranking->running_bytes_95, process->live_bytes);
+		estimate_add_exact(&ranking->running_blocks_95, process->live_blocks);
+	}
+}
+
 int ranking_find(const struct memtrace_snapshot *snapshot, struct arena *arena,
 		 struct ranking *ranking)
 {
@@ -38,14 +58,14 @@ int ranking_find(const struct memtrace_snapshot *snapshot, struct arena *arena,
 		found.rows[i] = process;
 		found.incomplete_cnt += ranking_incomplete(process);
 		found.attached_cnt += process->since_attach;
-		if (process->ended_by == MEMTRACE_RUNNING) {
-			found.running_cnt++;
-			found.running_bytes += process->live_bytes;
-			found.running_blocks += process->live_blocks;
-		} else {
+		found.estimated_cnt += process->estimates != NULL;
+		if (process->ended_by == MEMTRACE_RUNNING)
+			add_running(&found, process);
+		else
 			found.left_bytes += process->live_bytes;
-		}
 	}
+	estimate_bound(&found.running_bytes_95, found.running_bytes, estimate_bytes_step(snapshot));
+	estimate_bound(&found.running_blocks_95, found.running_blocks, estimate_blocks_step(snapshot));
 	if (found.row_cnt)
 		qsort(found.rows, found.row_cnt, sizeof(*found.rows), process_order);
 	*ranking = found;

@@ -22,6 +22,9 @@ struct ranking {
 	/* of processes that run; what ended ones left behind is not live any more */
 	uint64_t running_bytes, running_blocks;
 	uint64_t left_bytes; /* by processes that ended, at their ends */
+	size_t estimated_cnt; /* processes whose figures are estimates */
+	struct memtrace_estimate running_bytes_95, running_blocks_95; /* when there are any */
+	uint64_t filter_bytes; /* in processes that run, for telling sampled frees */
 };
 
 /* Rows live in the arena and point into the snapshot. 0 or -ENOMEM. */

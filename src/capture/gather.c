@@ -2,16 +2,19 @@
 #include "capture/gather.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "capture/tables.h"
+#include "memtrace/weight.h"
 
 /* What the live table says of one site. */
 struct ages {
 	uint64_t blocks, bytes;
 	uint64_t oldest_ns, youngest_ns;
 	uint64_t aged_blocks, aged_bytes, aged_youngest_ns;
+	struct spread live, aged;
 };
 
 struct block_pass {
@@ -22,33 +25,95 @@ struct block_pass {
 	uint32_t site_end;
 };
 
-static void see_block(void *ctx, uint32_t slot, uint32_t site, uint64_t size, uint64_t born_ns)
+static bool is_aged(const struct block_pass *pass, const struct mt_acct *a, uint64_t born_ns)
+{
+	uint64_t now = a->end_ns ? a->end_ns : pass->options->now_ns;
+
+	if (a->end_ns && !pass->options->min_age_at_exit)
+		return true;
+	return born_ns + pass->options->min_age_ns <= now;
+}
+
+/* What one block of a sample adds (see weight.h; the probes do the same for what was allocated). */
+static void spread_block(struct spread *spread, const struct table_block *block, uint64_t bytes)
+{
+	double count = (double)block->count / MT_COUNT_ONE;
+
+	double step = (double)(bytes - block->size);
+
+	spread->blocks += count * (count - 1);
+	spread->bytes += (double)bytes * step;
+	spread->blocks_skew += count * (count - 1) * (count - 1);
+	spread->bytes_skew += (double)bytes * step * step;
+	spread->seen_blocks++;
+	spread->seen_bytes += block->size;
+}
+
+static void see_block(void *ctx, const struct table_block *block)
 {
 	struct block_pass *pass = ctx;
-	const struct mt_acct *a;
+	bool weighted = pass->tables->weighted;
+	uint64_t born_ns = block->born_ns, bytes = block->size;
 	struct ages *ages;
-	uint64_t now;
-	bool aged;
 
-	if (slot >= pass->tables->acct_cnt || !pass->slots[slot] || site >= pass->site_end)
+	if (block->acct >= pass->tables->acct_cnt || !pass->slots[block->acct] ||
+	    block->site >= pass->site_end)
 		return;
-	a = &pass->tables->accts[slot];
-	ages = &pass->ages[site];
-	ages->blocks++;
-	ages->bytes += size;
+	ages = &pass->ages[block->site];
+	if (weighted) {
+		bytes = mt_weight_bytes(block->size, block->count);
+		spread_block(&ages->live, block, bytes);
+	}
+	ages->blocks += block->count;
+	ages->bytes += bytes;
 	if (!ages->oldest_ns || born_ns < ages->oldest_ns)
 		ages->oldest_ns = born_ns;
 	if (born_ns > ages->youngest_ns)
 		ages->youngest_ns = born_ns;
-	now = a->end_ns ? a->end_ns : pass->options->now_ns;
-	aged = a->end_ns && !pass->options->min_age_at_exit ? true :
-		born_ns + pass->options->min_age_ns <= now;
-	if (!aged)
+	if (!is_aged(pass, &pass->tables->accts[block->acct], born_ns))
 		return;
-	ages->aged_blocks++;
-	ages->aged_bytes += size;
+	if (weighted)
+		spread_block(&ages->aged, block, bytes);
+	ages->aged_blocks += block->count;
+	ages->aged_bytes += bytes;
 	if (born_ns > ages->aged_youngest_ns)
 		ages->aged_youngest_ns = born_ns;
+}
+
+/* Of variances times steps, at least: what it is if all blocks have one step. */
+static double skew_of(double variance, double sum, double of_live)
+{
+	return fmax(sum > 0 ? variance * variance / sum : 0, of_live);
+}
+
+/* How many blocks were sampled is not kept. The sum of counts squared, over the sum of their squares, is
+ * that number where all counts are equal, which they mostly are in one site, and never more. */
+static struct spread spread_of_allocs(const struct mt_site *s, const struct ages *ages)
+{
+	double blocks = (double)s->alloc_blocks / MT_COUNT_ONE;
+	struct spread spread = {
+		.blocks = (double)s->variance_blocks / 256,
+		.bytes = (double)s->variance_high * 0x1p64 + (double)s->variance_low,
+		.seen_blocks = ages->live.seen_blocks,
+		.seen_bytes = ages->live.seen_bytes,
+	};
+	uint64_t equal = blocks > 0 ? blocks * blocks / (spread.blocks + blocks) : 0;
+
+	if (equal > spread.seen_blocks)
+		spread.seen_blocks = equal;
+	spread.blocks_skew = skew_of(spread.blocks, blocks, ages->live.blocks_skew);
+	spread.bytes_skew = skew_of(spread.bytes, s->alloc_bytes, ages->live.bytes_skew);
+	return spread;
+}
+
+static void spread_add(struct spread *into, const struct spread *more)
+{
+	into->blocks += more->blocks;
+	into->bytes += more->bytes;
+	into->blocks_skew += more->blocks_skew;
+	into->bytes_skew += more->bytes_skew;
+	into->seen_blocks += more->seen_blocks;
+	into->seen_bytes += more->seen_bytes;
 }
 
 static void take_site(struct site_record *out, const struct mt_site *s, const struct mt_acct *a,
@@ -72,6 +137,13 @@ static void take_site(struct site_record *out, const struct mt_site *s, const st
 	out->aged_blocks = ages->aged_blocks;
 	out->aged_bytes = ages->aged_bytes;
 	out->aged_youngest_ns = ages->aged_youngest_ns;
+}
+
+static void take_spread(struct site_record *out, const struct mt_site *s, const struct ages *ages)
+{
+	out->alloc = spread_of_allocs(s, ages);
+	out->live = ages->live;
+	out->aged = ages->aged;
 }
 
 static int by_frames(const struct site_record *x, const struct site_record *y)
@@ -114,6 +186,9 @@ static void site_merge(struct site_record *into, const struct site_record *twin)
 	into->aged_bytes += twin->aged_bytes;
 	if (twin->aged_youngest_ns > into->aged_youngest_ns)
 		into->aged_youngest_ns = twin->aged_youngest_ns;
+	spread_add(&into->alloc, &twin->alloc);
+	spread_add(&into->live, &twin->live);
+	spread_add(&into->aged, &twin->aged);
 }
 
 /* Among sites with equal stacks the one that is the same, or NULL. A site whose places are not known was
@@ -145,6 +220,41 @@ static void merge_twins(struct account_record *r)
 			r->sites[n++] = r->sites[i];
 	}
 	r->site_cnt = n;
+}
+
+static uint64_t whole_blocks(uint64_t units)
+{
+	return (units + MT_COUNT_ONE / 2) >> MT_COUNT_SHIFT;
+}
+
+uint64_t gather_whole_blocks(const struct tables *t, uint64_t units)
+{
+	return t->weighted ? whole_blocks(units) : units;
+}
+
+/* From MT_COUNT_ONE to blocks. */
+static void count_whole_blocks(struct account_record *r)
+{
+	uint64_t sited = 0, live = 0;
+
+	for (uint32_t i = 0; i < r->site_cnt; i++) {
+		struct site_record *site = &r->sites[i];
+
+		sited += site->live_blocks;
+		site->alloc_blocks = whole_blocks(site->alloc_blocks);
+		site->live_blocks = whole_blocks(site->live_blocks);
+		site->aged_blocks = whole_blocks(site->aged_blocks);
+		live += site->live_blocks;
+		spread_add(&r->alloc, &site->alloc);
+		spread_add(&r->live, &site->live);
+	}
+	if (r->acct.unsited_blocks && r->acct.live_blocks > (int64_t)sited)
+		live += whole_blocks(r->acct.live_blocks - sited);
+	r->acct.live_blocks = live;
+	r->acct.unsited_blocks = whole_blocks(r->acct.unsited_blocks);
+	r->acct.peak_blocks = whole_blocks(r->acct.peak_blocks);
+	r->acct.failed_allocs = whole_blocks(r->acct.failed_allocs);
+	r->estimated = r->acct.lane == MT_LANE_PRELOAD;
 }
 
 /* The account's own figures, from its sites'. */
@@ -209,6 +319,8 @@ static void fill(const struct tables *t, uint32_t site_end, struct account_recor
 			continue;
 		out = &r->sites[r->site_cnt];
 		take_site(out, s, &r->acct, site, &ages[site]);
+		if (t->weighted)
+			take_spread(out, s, &ages[site]);
 		out->pcs = r->pcs + r->pc_cnt;
 		out->frame_cnt = tables_frames(t, s, r->pcs + r->pc_cnt);
 		r->pc_cnt += out->frame_cnt;
@@ -253,6 +365,8 @@ int gather_accounts(const struct tables *t, const bool *slots, const struct gath
 	fill(t, site_end, records, cnt, record_of, ages);
 	for (int i = 0; i < cnt; i++) {
 		merge_twins(&records[i]);
+		if (t->weighted)
+			count_whole_blocks(&records[i]);
 		add_up(&records[i]);
 	}
 	*out = records;

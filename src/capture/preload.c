@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -35,6 +36,7 @@ struct preload {
 	dev_t dev;   /* of the copy */
 	ino_t ino;
 	uint64_t config_offset;
+	uint64_t stats_address; /* from where the library is loaded */
 	struct mt_preload_config config;
 	struct site sites[SITES_MAX];
 	size_t site_cnt;
@@ -57,39 +59,40 @@ static void see_site(void *ctx, const struct usdt_site *usdt)
 	p->site_cnt++;
 }
 
-static uint64_t find_config(const struct elf_file *file)
+/* A section's offset in the file and its address, where it has at least so many bytes. */
+static bool find_section(const struct elf_file *file, const char *wanted, size_t bytes, GElf_Shdr *shdr)
 {
 	Elf_Scn *scn = NULL;
-	GElf_Shdr shdr;
 	size_t names;
 
 	if (elf_getshdrstrndx(file->elf, &names))
-		return 0;
+		return false;
 	while ((scn = elf_nextscn(file->elf, scn))) {
-		const char *name;
+		const char *name = gelf_getshdr(scn, shdr) ?
+					   elf_strptr(file->elf, names, shdr->sh_name) : NULL;
 
-		if (!gelf_getshdr(scn, &shdr))
-			continue;
-		name = elf_strptr(file->elf, names, shdr.sh_name);
-		if (name && !strcmp(name, MT_PRELOAD_CONFIG_SECTION) &&
-		    shdr.sh_size == MT_PRELOAD_CONFIG_BYTES)
-			return shdr.sh_offset;
+		if (name && !strcmp(name, wanted) && shdr->sh_size >= bytes)
+			return true;
 	}
-	return 0;
+	return false;
 }
 
 static int read_file(struct preload *p)
 {
 	enum elf_file_error why;
 	struct elf_file file;
+	GElf_Shdr shdr;
 	int err = elf_file_open(&file, p->fd, &why);
 
 	if (err)
 		return err;
 	usdt_each(&file, see_site, p);
-	p->config_offset = find_config(&file);
+	if (find_section(&file, MT_PRELOAD_CONFIG_SECTION, MT_PRELOAD_CONFIG_BYTES, &shdr))
+		p->config_offset = shdr.sh_offset;
+	if (find_section(&file, MT_PRELOAD_STATS_SECTION, sizeof(struct mt_preload_stats), &shdr))
+		p->stats_address = shdr.sh_addr;
 	elf_file_close(&file);
-	if (!p->site_cnt || !p->config_offset ||
+	if (!p->site_cnt || !p->config_offset || !p->stats_address ||
 	    elf_file_read_at(p->fd, p->config_offset, &p->config, sizeof(p->config)) !=
 		    sizeof(p->config) ||
 	    p->config.magic != MT_PRELOAD_MAGIC || p->config.version != MT_PRELOAD_VERSION)
@@ -347,31 +350,82 @@ bool preload_is(const struct preload *p, const struct stat *st)
 	return p->copy_fd >= 0 && st->st_ino == p->ino && st->st_dev == p->dev;
 }
 
-struct search {
-	const struct preload *preload;
-	pid_t pid;
-	bool found;
-};
-
 /* maps tells a device that stat(2) need not: some file systems have several. */
-static void see_map(void *ctx, const struct process_map *map)
+static bool is_mapping(const struct preload *p, pid_t pid, const struct process_map *map)
 {
-	struct search *search = ctx;
+	bool is = false;
 	struct stat st;
 	int fd;
 
-	if (search->found || !map->executable || map->ino != search->preload->ino)
+	if (map->ino != p->ino)
+		return false;
+	fd = process_open_map(pid, map);
+	if (fd >= 0) {
+		is = !fstat(fd, &st) && preload_is(p, &st);
+		close(fd);
+	}
+	return is;
+}
+
+struct search {
+	const struct preload *preload;
+	pid_t pid;
+	bool executable; /* which mapping is meant: that of its code, or of the file's beginning */
+	bool found;
+	uint64_t start;
+};
+
+static void see_map(void *ctx, const struct process_map *map)
+{
+	struct search *search = ctx;
+
+	if (search->found || (search->executable ? !map->executable : map->pgoff != 0) ||
+	    !is_mapping(search->preload, search->pid, map))
 		return;
-	fd = process_open_map(search->pid, map);
-	if (fd < 0)
-		return;
-	search->found = !fstat(fd, &st) && preload_is(search->preload, &st);
-	close(fd);
+	search->found = true;
+	search->start = map->start;
 }
 
 bool preload_is_mapped(const struct preload *p, pid_t pid)
 {
-	struct search search = { p, pid, false };
+	struct search search = { .preload = p, .pid = pid, .executable = true };
 
 	return p->copy_fd >= 0 && !process_each_map(pid, see_map, &search) && search.found;
+}
+
+/* ---- sampling ------------------------------------------------------------------------------------------ */
+
+struct mt_preload_config preload_sampling(const struct memtrace_options *options)
+{
+	struct mt_preload_config config = { .mode = MT_PRELOAD_EXACT, .seed = options->sample_seed };
+
+	switch (options->sampling) {
+	case MEMTRACE_SAMPLING_NONE:
+		break;
+	case MEMTRACE_SAMPLING_BYTES:
+		config.mode = options->sample_bytes ? MT_PRELOAD_BY_BYTES : MT_PRELOAD_OFF;
+		config.sample_bytes = options->sample_bytes;
+		break;
+	case MEMTRACE_SAMPLING_RATE:
+		config.mode = options->sampling_rate > 0 ? MT_PRELOAD_BY_CALLS : MT_PRELOAD_OFF;
+		config.probability = options->sampling_rate * MT_PRELOAD_PROBABILITY_ONE;
+		if (config.mode == MT_PRELOAD_BY_CALLS && !config.probability)
+			config.probability = 1;
+		break;
+	}
+	return config;
+}
+
+int64_t preload_filter_bytes(const struct preload *p, pid_t pid)
+{
+	struct search search = { .preload = p, .pid = pid };
+	struct mt_preload_stats stats;
+	struct iovec here = { &stats, sizeof(stats) }, there = { NULL, sizeof(stats) };
+
+	if (p->copy_fd < 0 || process_each_map(pid, see_map, &search) || !search.found)
+		return MEMTRACE_UNKNOWN;
+	there.iov_base = (void *)(uintptr_t)(search.start + p->stats_address);
+	if (process_vm_readv(pid, &here, 1, &there, 1, 0) != sizeof(stats))
+		return MEMTRACE_UNKNOWN;
+	return stats.filter_bytes;
 }

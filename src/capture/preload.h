@@ -11,9 +11,11 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include "memtrace/memtrace.h"
 #include "memtrace/preload.h"
 
 struct allocators;
@@ -52,5 +54,12 @@ bool preload_is_mapped(const struct preload *preload, pid_t pid);
 /* Every process of the tree follows these settings from its next call on; magic, version and generation are
  * filled in. 0 or -errno. Before preload_attach() they are kept for then. */
 int preload_configure(struct preload *preload, const struct mt_preload_config *config);
+
+/* The settings that options ask for. */
+struct mt_preload_config preload_sampling(const struct memtrace_options *options);
+
+/* Bytes that a running process has mapped to tell which frees are of sampled blocks; MEMTRACE_UNKNOWN when it
+ * is gone, or without the library. */
+int64_t preload_filter_bytes(const struct preload *preload, pid_t pid);
 
 #endif

@@ -11,7 +11,9 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "capture/estimates.h"
 #include "capture/names.h"
+#include "capture/preload.h"
 #include "capture/process.h"
 #include "capture/records.h"
 #include "capture/spaces.h"
@@ -67,6 +69,16 @@ static double followed_after(const struct memtrace *s, const struct mt_acct *a)
 	return NAN;
 }
 
+/* Calls that only concern blocks of no sample do not show. */
+static int mark_estimated(const struct memtrace *s, struct memtrace_snapshot *snap,
+			  const struct account_record *r, struct memtrace_process *p)
+{
+	p->reallocs = p->inherited_frees = p->unknown_frees = MEMTRACE_UNKNOWN;
+	if (p->ended_by == MEMTRACE_RUNNING)
+		p->filter_bytes = preload_filter_bytes(s->preload, p->pid);
+	return estimates_of_process(snap, p, r);
+}
+
 static int add_process(const struct memtrace *s, struct memtrace_snapshot *snap,
 		       const struct account_record *r, const char *exe, uint64_t at_peak_bytes)
 {
@@ -99,10 +111,9 @@ static int add_process(const struct memtrace *s, struct memtrace_snapshot *snap,
 	p->unknown_frees = a->unknown_frees;
 	p->followed_after_s = followed_after(s, a);
 	p->since_attach = !(a->flags & MT_ACCT_FROM_START);
-	p->rss_bytes = MEMTRACE_UNKNOWN;
 	if (p->ended_by == MEMTRACE_RUNNING && process_rss_bytes(p->pid) >= 0)
 		p->rss_bytes = process_rss_bytes(p->pid);
-	return 0;
+	return r->estimated ? mark_estimated(s, snap, r, p) : 0;
 }
 
 /* The functions that every thread's stack begins with: nothing is missing above them, although
@@ -160,19 +171,25 @@ static int add_site(struct memtrace *s, struct memtrace_snapshot *snap,
 	out->aged_bytes = site->aged_bytes;
 	out->aged_youngest_s = age(site->aged_youngest_ns, now);
 	out->stack_end = cnt && is_root(out->frames[cnt - 1].symbol) ? MT_END_COMPLETE : site->stack_end;
-	return 0;
+	return r->estimated ? estimates_of_site(snap, out, site) : 0;
+}
+
+/* Unknown as soon as any of them is. */
+static void add_known(int64_t *sum, int64_t more)
+{
+	*sum = *sum == MEMTRACE_UNKNOWN || more == MEMTRACE_UNKNOWN ? MEMTRACE_UNKNOWN : *sum + more;
 }
 
 static void add_to_totals(struct memtrace_totals *t, const struct memtrace_process *p)
 {
 	t->allocs += p->allocs;
 	t->frees += p->frees;
-	t->reallocs += p->reallocs;
+	add_known(&t->reallocs, p->reallocs);
 	t->alloc_bytes += p->alloc_bytes;
 	t->freed_bytes += p->freed_bytes;
 	t->failed_allocs += p->failed_allocs;
-	t->inherited_frees += p->inherited_frees;
-	t->unknown_frees += p->unknown_frees;
+	add_known(&t->inherited_frees, p->inherited_frees);
+	add_known(&t->unknown_frees, p->unknown_frees);
 	t->live_blocks += p->live_blocks;
 	t->live_bytes += p->live_bytes;
 }
@@ -312,7 +329,7 @@ static int add_counters(struct memtrace *s, struct memtrace_snapshot *snap)
 
 	tables_percpu(&s->tables, &sum);
 	for (int i = 0; i < MT_SIZE_CLASSES && i < (int)(sizeof(snap->size_classes) / 8); i++)
-		snap->size_classes[i] = sum.size_classes[i];
+		snap->size_classes[i] = gather_whole_blocks(&s->tables, sum.size_classes[i]);
 #define LOSS(cause, json, text)                                                                    \
 	value = c->losses[MT_LOSS_##cause];                                                        \
 	if (MT_LOSS_##cause == MT_LOSS_PROBE_MISSED)                                               \
@@ -395,7 +412,7 @@ static void take_rates(struct memtrace *s, struct memtrace_snapshot *snap, uint6
 	s->previous_bytes = t->alloc_bytes;
 }
 
-static void take_totals(const struct memtrace *s, struct memtrace_snapshot *snap)
+static int take_totals(const struct memtrace *s, struct memtrace_snapshot *snap)
 {
 	const struct mt_scope *all = &s->tables.scopes[0];
 
@@ -411,6 +428,7 @@ static void take_totals(const struct memtrace *s, struct memtrace_snapshot *snap
 	}
 	snap->totals.peak_blocks = snap->process_cnt == 1 ? (int64_t)snap->processes[0].peak_blocks :
 							     MEMTRACE_UNKNOWN;
+	return estimates_of_totals(snap);
 }
 
 /* Now; or when tracing ended, by detaching or because nothing was left to trace. */
@@ -439,6 +457,9 @@ int report_take(struct memtrace *s, struct memtrace_snapshot **out)
 	snap->tool_version = memtrace_version();
 	snap->target = snapshot_intern(snap, s->target_text);
 	snap->lane = s->preload ? "preload" : "uprobe";
+	snap->sampling = s->options.sampling;
+	snap->sample_bytes = s->options.sample_bytes;
+	snap->sampling_rate = s->options.sampling_rate;
 	snap->min_age_s = s->options.min_age_s;
 	snap->duration_s = since_ready(s, now);
 	clock_gettime(CLOCK_REALTIME, &wall);
@@ -451,11 +472,12 @@ int report_take(struct memtrace *s, struct memtrace_snapshot **out)
 		err = add_counters(s, snap);
 	if (!err)
 		err = take_limit(s, snap);
+	if (!err)
+		err = take_totals(s, snap);
 	if (err) {
 		memtrace_snapshot_free(snap);
 		return err;
 	}
-	take_totals(s, snap);
 	take_rates(s, snap, now);
 	snap->tracer_bytes = s->tables.memory.bytes + records_bytes(s->records);
 	*out = snap;

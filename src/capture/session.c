@@ -109,6 +109,7 @@ static void fill_control(struct memtrace *s)
 								MT_STACKS_DWARF;
 	c->stack_depth = s->options.stack_depth;
 	c->self_tgid = getpid();
+	c->began_ns = session_now_ns();
 	c->limit_bytes = s->options.limit_bytes;
 	c->on_limit = s->options.on_limit == MEMTRACE_LIMIT_KILL ? MT_ON_LIMIT_KILL :
 		      s->options.on_limit == MEMTRACE_LIMIT_STOP ? MT_ON_LIMIT_STOP :
@@ -154,6 +155,7 @@ static int load_parts(struct memtrace *s)
 					  .acct_cnt = s->slot_cnt,
 					  .by_pid = s->by_pid,
 					  .preload = s->preload,
+					  .weighted = s->options.sampling != MEMTRACE_SAMPLING_NONE,
 				  }, &s->error);
 	if (err)
 		return err;
@@ -233,6 +235,9 @@ static int set_target(struct memtrace *s, enum session_target target, const char
 
 	if (s->started)
 		return message_set(&s->error, -EBUSY, "the session has started already");
+	if (s->options.sampling && target != TARGET_COMMAND)
+		return message_set(&s->error, -EINVAL, "only a launched command can be sampled: a library "
+				   "that is loaded into it takes the sample (put the command behind --)");
 	if (s->target != TARGET_NONE && (s->target != target || target != TARGET_PIDS))
 		return message_set(&s->error, -EINVAL, "a session traces one kind of target (pids, a "
 				   "command, a name, a cgroup, or everything)");
@@ -369,29 +374,64 @@ static int command_text(struct memtrace *s, char *const *argv)
 	return set_target(s, TARGET_COMMAND, text);
 }
 
-/* Which lane the command takes: whether there will be a preload library. */
-static int choose_lane(struct memtrace *s)
+/* The command does not take the preload library; why ends the sentence "it ...". */
+static int stay_without_preload(struct memtrace *s, const char *why)
 {
-	enum memtrace_lane lane = s->options.lane;
-	const char *refusal;
-	int err;
-
-	if (lane == MEMTRACE_LANE_UPROBE)
-		return 0;
-	refusal = preload_refusal(s->allocators, "/", s->program);
-	if (refusal && lane == MEMTRACE_LANE_PRELOAD)
+	if (s->options.lane == MEMTRACE_LANE_PRELOAD)
 		return message_set(&s->error, -EINVAL, "nothing can be preloaded into %s: it %s (use "
-				   "--lane uprobe, or auto)", s->program, refusal);
-	if (refusal) {
-		session_log(s, MEMTRACE_LOG_INFO, "uprobe lane: %s %s", s->program, refusal);
+				   "--lane uprobe, or auto)", s->program, why);
+	/* counting all of it is something else than was asked for */
+	if (s->options.sampling)
+		return message_set(&s->error, -EINVAL, "%s cannot be sampled, because no library can be "
+				   "preloaded into it: it %s (without sampling it is counted exactly)",
+				   s->program, why);
+	session_log(s, MEMTRACE_LOG_INFO, "uprobe lane: %s %s", s->program, why);
+	return 0;
+}
+
+static int sampling_option_error(const struct memtrace_options *options)
+{
+	switch (options->sampling) {
+	case MEMTRACE_SAMPLING_NONE:
 		return 0;
+	case MEMTRACE_SAMPLING_BYTES:
+		return options->sample_bytes <= MT_PRELOAD_SAMPLE_BYTES_MAX ? 0 : -EINVAL;
+	case MEMTRACE_SAMPLING_RATE: /* NAN is neither */
+		return options->sampling_rate >= 0 && options->sampling_rate <= 1 ? 0 : -EINVAL;
 	}
-	err = preload_new(s->options.preload_library, &s->preload, &s->error);
-	if (!err || lane == MEMTRACE_LANE_PRELOAD)
+	return -EINVAL;
+}
+
+static int use_preload(struct memtrace *s)
+{
+	struct mt_preload_config config = preload_sampling(&s->options);
+	bool wanted = s->options.lane == MEMTRACE_LANE_PRELOAD || s->options.sampling;
+	int err = preload_new(s->options.preload_library, &s->preload, &s->error);
+
+	if (!err)
+		return preload_configure(s->preload, &config);
+	if (wanted)
 		return err;
 	session_log(s, MEMTRACE_LOG_WARN, "uprobe lane: %s", s->error.text);
 	s->error = (struct message){ "" };
 	return 0;
+}
+
+/* Which lane the command takes: whether there will be a preload library. */
+static int choose_lane(struct memtrace *s)
+{
+	const char *refusal;
+
+	if (sampling_option_error(&s->options))
+		return message_set(&s->error, -EINVAL, "that much cannot be sampled (a point every 0 to 2^40 "
+				   "bytes, or allocations with a probability from 0 to 1)");
+	if (s->options.lane == MEMTRACE_LANE_UPROBE && s->options.sampling)
+		return message_set(&s->error, -EINVAL, "the uprobe lane takes no samples (use --lane "
+				   "preload, or auto)");
+	if (s->options.lane == MEMTRACE_LANE_UPROBE)
+		return 0;
+	refusal = preload_refusal(s->allocators, "/", s->program);
+	return refusal ? stay_without_preload(s, refusal) : use_preload(s);
 }
 
 int memtrace_launch(struct memtrace *s, const struct memtrace_command *command, pid_t *pid)

@@ -13,6 +13,7 @@
 #include <bpf/libbpf.h>
 
 #include "base/message.h"
+#include "memtrace/weight.h"
 #include "memtrace.skel.h"
 
 #define RETRY_MS 200
@@ -49,6 +50,7 @@ int tables_init(struct tables *t, struct memtrace_bpf *skel, uint32_t acct_cnt,
 	t->skel = skel;
 	t->stop_fd = -1;
 	t->control = c;
+	t->weighted = skel->rodata->weighted;
 	t->acct_cnt = acct_cnt;
 	t->memory.budget = budget_bytes;
 	t->ncpu = libbpf_num_possible_cpus();
@@ -294,6 +296,25 @@ uint32_t tables_frames(const struct tables *t, const struct mt_site *site, uint6
 	return n;
 }
 
+static uint64_t count_of(const struct tables *t, uint64_t code)
+{
+	return t->weighted ? mt_weight_count(code) : 1;
+}
+
+static void see_spilled(const struct tables *t, uint64_t key, const struct mt_spill *spilled,
+			block_fn see, void *ctx)
+{
+	struct table_block block = {
+		.acct = key & MT_ACCT_MASK,
+		.site = spilled->site,
+		.size = spilled->size,
+		.born_ns = spilled->born_ns,
+		.count = count_of(t, spilled->weight),
+	};
+
+	see(ctx, &block);
+}
+
 /* In batches of whole buckets: a walk from key to key begins anew, and sees blocks twice, when the key
  * it stands on is deleted. */
 static int spill_each(const struct tables *t, block_fn see, void *ctx)
@@ -328,8 +349,7 @@ static int spill_each(const struct tables *t, block_fn see, void *ctx)
 		if (err && err != -ENOENT)
 			break;
 		for (uint32_t i = 0; i < cnt; i++)
-			see(ctx, keys[i] & MT_ACCT_MASK, blocks[i].site, blocks[i].size,
-			    blocks[i].born_ns);
+			see_spilled(t, keys[i], &blocks[i], see, ctx);
 		from = &at;
 	}
 	free(keys);
@@ -337,26 +357,36 @@ static int spill_each(const struct tables *t, block_fn see, void *ctx)
 	return err == -ENOENT ? 0 : err;
 }
 
+/* What is in slot i of the bucket; false when it is empty or about to change. */
+static bool read_slot(const struct tables *t, struct mt_bucket *b, int i, struct table_block *out)
+{
+	uint64_t key = LOAD(b->key[i]), meta, born;
+
+	if (!key)
+		return false;
+	meta = LOAD(b->meta[i]);
+	born = b->born_ns[i];
+	if (!meta || LOAD(b->key[i]) != key)
+		return false;
+	*out = (struct table_block){
+		.acct = key & MT_ACCT_MASK,
+		.site = meta & MT_SITE_MASK,
+		.size = meta >> MT_SITE_BITS,
+		.born_ns = t->weighted ? mt_born_ns(born, t->control->began_ns) : born,
+		.count = count_of(t, mt_born_code(born)),
+	};
+	return true;
+}
+
 int tables_each_block(const struct tables *t, block_fn see, void *ctx)
 {
-	for (uint32_t segment = 0; segment < segment_cnt(&t->control->live); segment++) {
-		for (uint32_t n = 0; n < MT_LIVE_SEGMENT; n++) {
-			struct mt_bucket *b = &t->live[segment][n];
+	struct table_block block;
 
-			for (int i = 0; i < MT_BUCKET_SLOTS; i++) {
-				uint64_t key = LOAD(b->key[i]), meta, born_ns;
-
-				if (!key)
-					continue;
-				meta = LOAD(b->meta[i]);
-				born_ns = b->born_ns[i];
-				if (!meta || LOAD(b->key[i]) != key)
-					continue;
-				see(ctx, key & MT_ACCT_MASK, meta & MT_SITE_MASK,
-				    meta >> MT_SITE_BITS, born_ns);
-			}
-		}
-	}
+	for (uint32_t segment = 0; segment < segment_cnt(&t->control->live); segment++)
+		for (uint32_t n = 0; n < MT_LIVE_SEGMENT; n++)
+			for (int i = 0; i < MT_BUCKET_SLOTS; i++)
+				if (read_slot(t, &t->live[segment][n], i, &block))
+					see(ctx, &block);
 	return spill_each(t, see, ctx);
 }
 
@@ -527,6 +557,8 @@ static void release_site(struct tables *t, struct mt_site *s, uint32_t site)
 {
 	index_forget(t, s->hash, site);
 	release_chunks(t, s->chunk);
+	/* the other figures are set to 0 by the probe that takes the site again */
+	s->variance_blocks = s->variance_low = s->variance_high = 0;
 	STORE(s->acct, 0);
 	pool_push(&t->control->sites, (uint64_t *)&s->next_free, site);
 }

@@ -35,6 +35,7 @@ struct tables {
 	int ncpu;
 	struct table_memory memory;
 	bool full; /* a table wanted room beyond the budget */
+	bool weighted; /* blocks have weights: figures of blocks count in units of MT_COUNT_ONE */
 	struct ring_buffer *growth; /* the probes' wishes */
 	pthread_t grower;
 	int stop_fd; /* ends the grower; -1 while there is none */
@@ -54,8 +55,14 @@ uint32_t tables_site_end(const struct tables *tables); /* one past the last site
 /* Copies a site's return addresses, leaf first; at most MT_STACK_DEPTH_MAX. Returns the count. */
 uint32_t tables_frames(const struct tables *tables, const struct mt_site *site, uint64_t *pcs);
 
-/* Calls see(ctx, acct slot, site, size, born_ns) for every live block. 0 or -errno. */
-typedef void (*block_fn)(void *ctx, uint32_t acct, uint32_t site, uint64_t size, uint64_t born_ns);
+/* A live block; count is how many it stands for, in units of MT_COUNT_ONE, or 1 when nothing is weighed. */
+struct table_block {
+	uint32_t acct, site;
+	uint64_t size, born_ns, count;
+};
+
+/* Calls see() for every live block. 0 or -errno. */
+typedef void (*block_fn)(void *ctx, const struct table_block *block);
 int tables_each_block(const struct tables *tables, block_fn see, void *ctx);
 
 /* Writes the frames of a stack that user space unwound into its site. 0, or -ENOSPC when there was no room

@@ -12,6 +12,7 @@
 #define SECONDS_MAX 3153600000.0 /* a century */
 #define BYTES_MAX (1LL << 53) /* exact as a double */
 #define MIB_MAX (1LL << 33)   /* BYTES_MAX in MiB */
+#define SAMPLE_BYTES_MAX (1LL << 40)
 #define COMM_MAX 15 /* characters of a name the kernel keeps */
 
 enum value_kind {
@@ -24,7 +25,7 @@ enum value_kind {
 	VALUE_STRING,  /* const char * */
 	VALUE_COUNT,   /* uint64_t */
 	VALUE_FD,      /* int */
-	VALUE_SECONDS, /* double */
+	VALUE_DECIMAL, /* double */
 	VALUE_CHOICE,  /* int, index into .value split at '|' */
 	VALUE_GATES,   /* limit,leak[=BYTES] */
 };
@@ -55,11 +56,11 @@ static const struct option_row rows[] = {
 	{ NULL, 0, "cgroup", "PATH", VALUE_STRING, AT(cgroup), 0, 0, "a cgroup directory",
 	  "/sys/fs/cgroup/system.slice/nginx.service", "every process of a service or container" },
 
-	{ "Report", 0, "interval", "SECS", VALUE_SECONDS, AT(interval_s), 0, SECONDS_MAX,
+	{ "Report", 0, "interval", "SECS", VALUE_DECIMAL, AT(interval_s), 0, SECONDS_MAX,
 	  "a number of seconds", "10", "report this often (10; with -- only at end)" },
-	{ NULL, 0, "duration", "SECS", VALUE_SECONDS, AT(duration_s), 0.001, SECONDS_MAX,
+	{ NULL, 0, "duration", "SECS", VALUE_DECIMAL, AT(duration_s), 0.001, SECONDS_MAX,
 	  "a number of seconds", "60", "stop tracing after this; the target runs on" },
-	{ NULL, 0, "min-age", "SECS", VALUE_SECONDS, AT(min_age_s), 0, SECONDS_MAX,
+	{ NULL, 0, "min-age", "SECS", VALUE_DECIMAL, AT(min_age_s), 0, SECONDS_MAX,
 	  "a number of seconds", "60", "younger blocks are no leaks (1; at exit 0)" },
 	{ NULL, 0, "min-size", "BYTES", VALUE_COUNT, AT(min_size_bytes), 0, BYTES_MAX,
 	  "a number of bytes", "4096", "leave out leaks smaller than this in all (0)" },
@@ -77,6 +78,12 @@ static const struct option_row rows[] = {
 
 	{ "Tracing", 0, "lane", "auto|uprobe|preload", VALUE_CHOICE, AT(lane), 0, 0, NULL, NULL,
 	  "how allocations are seen (auto)" },
+	{ NULL, 0, "sample-bytes", "N", VALUE_COUNT, AT(sample_bytes), 0, SAMPLE_BYTES_MAX,
+	  "a number of bytes", "524288", "count a block every N bytes; 0: no block" },
+	{ NULL, 0, "sampling-rate", "P", VALUE_DECIMAL, AT(sampling_rate), 0, 1, "a probability", "0.1",
+	  "count allocations with probability P" },
+	{ NULL, 0, "sample-seed", "N", VALUE_COUNT, AT(sample_seed), 0, BYTES_MAX, "a number", "1",
+	  "the same sample each time (0: another)" },
 	{ NULL, 0, "stacks", "auto|dwarf|fp|none", VALUE_CHOICE, AT(stacks), 0, 0, NULL, NULL,
 	  "by unwind tables, frame pointers (auto)" },
 	{ NULL, 0, "stack-depth", "N", VALUE_COUNT, AT(stack_depth), 1, 127, "a number of frames",
@@ -111,6 +118,7 @@ struct parser {
 	struct message *why;
 	bool interval_given;
 	bool limit_given;
+	bool bytes_given, rate_given, seed_given; /* of sampling */
 };
 
 #define fail(p, ...) message_set((p)->why, -EINVAL, __VA_ARGS__)
@@ -143,16 +151,16 @@ static int take_count(struct parser *p, const struct option_row *row, const char
 	return 0;
 }
 
-static int take_seconds(struct parser *p, const struct option_row *row, const char *text)
+static int take_decimal(struct parser *p, const struct option_row *row, const char *text)
 {
-	double seconds;
-	int err = value_seconds(text, &seconds);
+	double number;
+	int err = value_seconds(text, &number);
 
 	if (err == -EINVAL)
 		return bad_value(p, row, text);
-	if (err || seconds < row->min || seconds > row->max)
+	if (err || number < row->min || number > row->max)
 		return out_of_range(p, row, text);
-	*(double *)((char *)p->options + row->offset) = seconds;
+	*(double *)((char *)p->options + row->offset) = number;
 	return 0;
 }
 
@@ -283,6 +291,12 @@ static int take(struct parser *p, const struct option_row *row, const char *text
 		p->interval_given = true;
 	if (row->offset == AT(limit_mb))
 		p->limit_given = true;
+	if (row->offset == AT(sample_bytes))
+		p->bytes_given = true;
+	if (row->offset == AT(sampling_rate))
+		p->rate_given = true;
+	if (row->offset == AT(sample_seed))
+		p->seed_given = true;
 	if (row->offset == AT(min_age_s))
 		p->options->min_age_given = true;
 
@@ -310,8 +324,8 @@ static int take(struct parser *p, const struct option_row *row, const char *text
 		if (!err)
 			*(int *)field = (int)count;
 		return err;
-	case VALUE_SECONDS:
-		return take_seconds(p, row, text);
+	case VALUE_DECIMAL:
+		return take_decimal(p, row, text);
 	case VALUE_CHOICE:
 		return take_choice(p, row, text);
 	case VALUE_GATES:
@@ -484,6 +498,34 @@ static int parse_words(struct parser *p, char *const *word)
 	return 0;
 }
 
+static int check_sampling(struct parser *p)
+{
+	struct cli_options *options = p->options;
+	const char *name = p->bytes_given ? "--sample-bytes" : "--sampling-rate";
+
+	if (p->bytes_given && p->rate_given)
+		return fail(p, "--sample-bytes and --sampling-rate: a sample is taken one way or the other "
+			       "(leave one out)");
+	if (!p->bytes_given && !p->rate_given)
+		return !p->seed_given ? 0 : fail(p, "--sample-seed: nothing is sampled (use "
+						    "--sample-bytes N or --sampling-rate P)");
+	options->sampling = p->bytes_given ? CLI_SAMPLE_BYTES : CLI_SAMPLE_RATE;
+	if (options->target != CLI_TARGET_COMMAND)
+		return fail(p, "%s: only a command can be sampled, by a library that is loaded into it "
+			       "(put -- CMD at the end, or leave %s out)",
+			    name, name);
+	if (options->lane == CLI_LANE_UPROBE)
+		return fail(p, "%s: the uprobe lane takes no samples (use --lane preload, or leave one "
+			       "of them out)",
+			    name);
+	if (!options->sample_bytes && !(options->sampling_rate > 0) &&
+	    (options->fail_on_limit || options->fail_on_leak))
+		return fail(p, "--fail-on: nothing is counted with %s 0, so no gate can trip (leave one of "
+			       "them out)",
+			    name);
+	return 0;
+}
+
 /* What no single option can know. */
 static int check_together(struct parser *p)
 {
@@ -504,6 +546,8 @@ static int check_together(struct parser *p)
 		return fail(p, "--on-limit: with --all this acts on every process of the machine "
 			       "(say which limit you mean: --limit-mb %llu)",
 			    (unsigned long long)options->limit_mb);
+	if (check_sampling(p))
+		return -EINVAL;
 	if (!p->interval_given && options->target != CLI_TARGET_COMMAND)
 		options->interval_s = 10;
 	return 0;

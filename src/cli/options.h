@@ -31,6 +31,7 @@ enum cli_target {
 /* Values of the choice options, in the order of their names in the table. */
 enum cli_on_limit { CLI_LIMIT_REPORT, CLI_LIMIT_STOP, CLI_LIMIT_KILL };
 enum cli_lane { CLI_LANE_AUTO, CLI_LANE_UPROBE, CLI_LANE_PRELOAD };
+enum cli_sampling { CLI_SAMPLE_ALL, CLI_SAMPLE_BYTES, CLI_SAMPLE_RATE };
 enum cli_stacks { CLI_STACKS_AUTO, CLI_STACKS_DWARF, CLI_STACKS_FP, CLI_STACKS_NONE };
 enum cli_follow { CLI_FOLLOW_NEWS, CLI_FOLLOW_EXACT, CLI_FOLLOW_NONE };
 
@@ -61,6 +62,10 @@ struct cli_options {
 	const char *json; /* NULL: none; "-": stdout */
 	int ready_fd;	  /* -1: none */
 	int lane;	  /* enum cli_lane */
+	enum cli_sampling sampling;
+	uint64_t sample_bytes; /* 0: no block is taken */
+	double sampling_rate;  /* the same */
+	uint64_t sample_seed;  /* 0: another one each time */
 	int stacks;	  /* enum cli_stacks */
 	uint64_t stack_depth;
 	int follow;		/* enum cli_follow */

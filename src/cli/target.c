@@ -62,6 +62,12 @@ struct memtrace_options target_session_options(const struct cli_options *options
 		[CLI_LANE_PRELOAD] = MEMTRACE_LANE_PRELOAD,
 	};
 
+	static const enum memtrace_sampling sampling[] = {
+		[CLI_SAMPLE_ALL] = MEMTRACE_SAMPLING_NONE,
+		[CLI_SAMPLE_BYTES] = MEMTRACE_SAMPLING_BYTES,
+		[CLI_SAMPLE_RATE] = MEMTRACE_SAMPLING_RATE,
+	};
+
 	return (struct memtrace_options){
 		.sz = sizeof(struct memtrace_options),
 		.stacks = stacks[options->stacks],
@@ -75,6 +81,10 @@ struct memtrace_options target_session_options(const struct cli_options *options
 		.log = on_log,
 		.log_ctx = (void *)options,
 		.lane = lanes[options->lane],
+		.sampling = sampling[options->sampling],
+		.sample_bytes = options->sample_bytes,
+		.sampling_rate = options->sampling_rate,
+		.sample_seed = options->sample_seed,
 		.debuginfod = options->debuginfod,
 		.cache_dir = options->cache_dir ? options->cache_dir : default_cache_dir(room, size),
 	};

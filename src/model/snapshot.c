@@ -169,6 +169,7 @@ struct memtrace_process *snapshot_add_process(struct memtrace_snapshot *snapshot
 		.id = id,
 		.ended_s = -1,
 		.rss_bytes = MEMTRACE_UNKNOWN,
+		.filter_bytes = MEMTRACE_UNKNOWN,
 	};
 	return process;
 }

@@ -51,6 +51,42 @@ static void field_uint_if(struct json_writer *w, const char *key, bool known, ui
 		json_null(w);
 }
 
+/* [low, high], high null where nobody knows. */
+static void field_interval(struct json_writer *w, const char *key, const struct memtrace_estimate *e)
+{
+	json_key(w, key);
+	json_array_begin(w);
+	json_uint(w, e->low);
+	if (e->high == MEMTRACE_UNBOUNDED)
+		json_null(w);
+	else
+		json_uint(w, e->high);
+	json_array_end(w);
+}
+
+/* Of an account's figures, or of a sum of accounts; nothing where they are exact. */
+static void write_intervals(struct json_writer *w, const struct memtrace_estimates *e)
+{
+	if (!e)
+		return;
+	field_interval(w, "allocs_95", &e->alloc_blocks);
+	field_interval(w, "frees_95", &e->freed_blocks);
+	field_interval(w, "alloc_bytes_95", &e->alloc_bytes);
+	field_interval(w, "freed_bytes_95", &e->freed_bytes);
+	field_interval(w, "live_blocks_95", &e->live_blocks);
+	field_interval(w, "live_bytes_95", &e->live_bytes);
+}
+
+static void write_site_intervals(struct json_writer *w, const struct memtrace_estimates *e)
+{
+	if (!e)
+		return;
+	field_interval(w, "live_blocks_95", &e->live_blocks);
+	field_interval(w, "live_bytes_95", &e->live_bytes);
+	field_interval(w, "alloc_blocks_95", &e->alloc_blocks);
+	field_interval(w, "alloc_bytes_95", &e->alloc_bytes);
+}
+
 static void write_crossing(struct json_writer *w, const struct memtrace_crossing *crossing)
 {
 	json_object_begin(w);
@@ -95,7 +131,7 @@ static void write_totals(struct json_writer *w, const struct memtrace_totals *to
 	json_object_begin(w);
 	field_uint(w, "allocs", totals->allocs);
 	field_uint(w, "frees", totals->frees);
-	field_uint(w, "reallocs", totals->reallocs);
+	field_int(w, "reallocs", totals->reallocs);
 	field_uint(w, "alloc_bytes", totals->alloc_bytes);
 	field_uint(w, "freed_bytes", totals->freed_bytes);
 	field_uint(w, "live_blocks", totals->live_blocks);
@@ -105,7 +141,8 @@ static void write_totals(struct json_writer *w, const struct memtrace_totals *to
 	field_seconds(w, "peak_at_s", peak_at_s(totals->peak_bytes, totals->peak_at_s));
 	field_uint(w, "failed_allocs", totals->failed_allocs);
 	field_int(w, "unknown_frees", totals->unknown_frees);
-	field_uint(w, "inherited_frees", totals->inherited_frees);
+	field_int(w, "inherited_frees", totals->inherited_frees);
+	write_intervals(w, totals->estimates);
 	json_object_end(w);
 }
 
@@ -197,7 +234,7 @@ static void write_process(struct json_writer *w, const struct memtrace_process *
 	field_int(w, "signal", p->ended_by == MEMTRACE_ENDED_SIGNAL ? p->signal : MEMTRACE_UNKNOWN);
 	field_uint(w, "allocs", p->allocs);
 	field_uint(w, "frees", p->frees);
-	field_uint(w, "reallocs", p->reallocs);
+	field_int(w, "reallocs", p->reallocs);
 	field_uint(w, "alloc_bytes", p->alloc_bytes);
 	field_uint(w, "freed_bytes", p->freed_bytes);
 	field_uint(w, "live_blocks", p->live_blocks);
@@ -208,10 +245,13 @@ static void write_process(struct json_writer *w, const struct memtrace_process *
 	field_int(w, "peak_unattributed_bytes", p->peak_unattributed_bytes);
 	field_uint(w, "failed_allocs", p->failed_allocs);
 	field_int(w, "unknown_frees", p->unknown_frees);
-	field_uint(w, "inherited_frees", p->inherited_frees);
+	field_int(w, "inherited_frees", p->inherited_frees);
 	field_seconds(w, "followed_after_s", p->followed_after_s);
 	field_bool(w, "since_attach", p->since_attach);
 	field_int(w, "rss_bytes", p->rss_bytes);
+	field_bool(w, "estimated", p->estimates != NULL);
+	field_int(w, "filter_bytes", p->filter_bytes);
+	write_intervals(w, p->estimates);
 	json_object_end(w);
 }
 
@@ -242,6 +282,7 @@ static void write_site(struct json_writer *w, const struct memtrace_snapshot *sn
 	field_uint(w, "peak_bytes", site->peak_bytes);
 	field_uint(w, "bytes_at_peak", site->bytes_at_peak);
 	field_seconds(w, "oldest_age_s", site->oldest_age_s);
+	write_site_intervals(w, site->estimates);
 	json_key(w, "stack");
 	json_array_begin(w);
 	for (uint32_t i = 0; i < site->frame_cnt; i++)
@@ -266,6 +307,25 @@ static void write_leak(struct json_writer *w, const struct leak *leak)
 	for (size_t i = 0; i < leak->site_cnt; i++)
 		json_uint(w, leak->sites[i]);
 	json_array_end(w);
+	if (leak->estimated) {
+		field_interval(w, "live_blocks_95", &leak->blocks_95);
+		field_interval(w, "live_bytes_95", &leak->bytes_95);
+	}
+	json_object_end(w);
+}
+
+static void write_sampling(struct json_writer *w, const struct memtrace_snapshot *s)
+{
+	json_key(w, "sampling");
+	if (s->sampling == MEMTRACE_SAMPLING_NONE) {
+		json_null(w);
+		return;
+	}
+	json_object_begin(w);
+	field_uint_if(w, "sample_bytes", s->sampling == MEMTRACE_SAMPLING_BYTES, s->sample_bytes);
+	json_key(w, "sampling_rate");
+	json_double(w, s->sampling == MEMTRACE_SAMPLING_RATE ? s->sampling_rate : NAN);
+	field_uint(w, "sampled_blocks_min", s->sampled_blocks);
 	json_object_end(w);
 }
 
@@ -280,6 +340,7 @@ static void write_head(struct json_writer *w, const struct memtrace_snapshot *sn
 	field_string(w, "target", snapshot->target);
 	field_string(w, "lane", snapshot->lane);
 	field_bool(w, "estimated", snapshot->estimated);
+	write_sampling(w, snapshot);
 	field_bool(w, "final", snapshot->final);
 	field_seconds(w, "duration_s", snapshot->duration_s);
 	/* the first snapshot has none before it */

@@ -5,6 +5,7 @@
 
 #include "base/units.h"
 #include "model/snapshot.h"
+#include "output/estimate_text.h"
 #include "output/page.h"
 #include "output/process_text.h"
 #include "output/stack_text.h"
@@ -35,6 +36,25 @@ static void report_init(struct report *r, const struct memtrace_snapshot *snapsh
 static bool since_attach(const struct report *r)
 {
 	return r->analysis->ranking.attached_cnt > 0;
+}
+
+static bool sampling_is_off(const struct memtrace_snapshot *s)
+{
+	switch (s->sampling) {
+	case MEMTRACE_SAMPLING_NONE:
+		break;
+	case MEMTRACE_SAMPLING_BYTES:
+		return !s->sample_bytes;
+	case MEMTRACE_SAMPLING_RATE:
+		return !(s->sampling_rate > 0);
+	}
+	return false;
+}
+
+/* Behind what is only as certain as an estimate. */
+static const char *by_estimate(const struct memtrace_snapshot *s)
+{
+	return s->estimated ? " by estimate" : "";
 }
 
 /* ---- head ------------------------------------------------------------------------------------ */
@@ -86,6 +106,32 @@ static void put_losses_line(struct page *page, const struct memtrace_snapshot *s
 	page_paragraph(page, TONE_ALARM, 0, 4);
 }
 
+/* How the estimates were come by. */
+static void put_sampling(struct report *r)
+{
+	const struct memtrace_snapshot *s = r->snapshot;
+	const struct ranking *ranking = &r->analysis->ranking;
+	struct strbuf *line = &r->page.line;
+
+	if (s->sampling == MEMTRACE_SAMPLING_NONE)
+		return;
+	if (sampling_is_off(s)) {
+		strbuf_puts(line, "off: no allocation is taken");
+	} else {
+		estimate_put_sampling(line, s);
+		strbuf_printf(line, "; estimated from at least %s",
+			      units_counted(s->sampled_blocks, "block").text);
+	}
+	if (ranking->estimated_cnt < ranking->row_cnt)
+		strbuf_printf(line, "; %s of %s processes counted exactly",
+			      units_count(ranking->row_cnt - ranking->estimated_cnt).text,
+			      units_count(ranking->row_cnt).text);
+	if (ranking->filter_bytes)
+		strbuf_printf(line, "; %s in the target, to know sampled blocks by",
+			      units_bytes(ranking->filter_bytes).text);
+	page_item(&r->page, TONE_PLAIN, "sampling");
+}
+
 static void put_losses_alarm(struct report *r)
 {
 	if (snapshot_losses(r->snapshot))
@@ -122,15 +168,16 @@ static void put_live(struct report *r)
 {
 	const struct memtrace_totals *totals = &r->snapshot->totals;
 	const struct ranking *ranking = &r->analysis->ranking;
+	const struct memtrace_estimates *e = totals->estimates;
 	struct strbuf *line = &r->page.line;
 
 	/* what ended processes left behind is not live beside what runs */
 	if (ranking->running_cnt && ranking->left_bytes)
-		strbuf_printf(line, "%s in %s", units_bytes_exact(ranking->running_bytes).text,
-			      units_counted(ranking->running_blocks, "block").text);
+		estimate_put_heap(line, ranking->running_bytes, e ? &ranking->running_bytes_95 : NULL,
+				  ranking->running_blocks, e ? &ranking->running_blocks_95 : NULL);
 	else
-		strbuf_printf(line, "%s in %s", units_bytes_exact(totals->live_bytes).text,
-			      units_counted(totals->live_blocks, "block").text);
+		estimate_put_heap(line, totals->live_bytes, e ? &e->live_bytes : NULL,
+				  totals->live_blocks, e ? &e->live_blocks : NULL);
 	if (since_attach(r)) {
 		strbuf_puts(line, " since attach");
 		if (ranking->row_cnt == 1 && ranking->rows[0]->rss_bytes != MEMTRACE_UNKNOWN)
@@ -157,7 +204,10 @@ static void put_peak(struct report *r)
 	const struct memtrace_totals *totals = &r->snapshot->totals;
 	struct strbuf *line = &r->page.line;
 
-	strbuf_puts(line, units_bytes_exact(totals->peak_bytes).text);
+	if (totals->estimates)
+		strbuf_printf(line, "about %s", units_bytes(totals->peak_bytes).text);
+	else
+		strbuf_puts(line, units_bytes_exact(totals->peak_bytes).text);
 	if (totals->peak_bytes) {
 		if (totals->peak_blocks != MEMTRACE_UNKNOWN)
 			strbuf_printf(line, " in %s",
@@ -191,15 +241,16 @@ static void put_pressure(struct report *r, enum pressure_level level)
 	struct strbuf *line = &r->page.line;
 
 	if (r->snapshot->crossing_cnt > 1)
-		strbuf_printf(line, "EXCEEDED by %s %s, first at %s; ",
+		strbuf_printf(line, "EXCEEDED%s by %s %s, first at %s; ", by_estimate(r->snapshot),
 			      units_count(r->snapshot->crossing_cnt).text,
 			      limit->scope == MEMTRACE_LIMIT_TREE ? "trees" : "processes",
 			      units_duration(limit->exceeded_at_s).text);
 	else if (limit->exceeded)
-		strbuf_printf(line, "EXCEEDED at %s; ", units_duration(limit->exceeded_at_s).text);
+		strbuf_printf(line, "EXCEEDED%s at %s; ", by_estimate(r->snapshot),
+			      units_duration(limit->exceeded_at_s).text);
 	else if (level >= PRESSURE_HIGH)
-		strbuf_printf(line, "PRESSURE %u %% (%s); ", pressure_percent(level),
-			      pressure_name(level));
+		strbuf_printf(line, "PRESSURE %u %% (%s)%s; ", pressure_percent(level),
+			      pressure_name(level), by_estimate(r->snapshot));
 }
 
 static void put_headroom(struct strbuf *line, uint64_t headroom_bytes, uint64_t over_bytes)
@@ -217,7 +268,8 @@ static void put_usage_now(struct report *r, const char *by)
 	const struct pressure *p = &r->analysis->pressure;
 	struct strbuf *line = &r->page.line;
 
-	strbuf_printf(line, "%s used (%s)%s", units_bytes(limit->now_bytes).text,
+	strbuf_printf(line, "%s%s used (%s)%s", r->snapshot->estimated ? "about " : "",
+		      units_bytes(limit->now_bytes).text,
 		      share_of_limit(p->used_permille, limit->now_bytes).text, by);
 	put_headroom(line, p->headroom_bytes, p->over_bytes);
 	strbuf_printf(line, "; peak %s", share_of_limit(p->peak_permille, limit->peak_bytes).text);
@@ -232,7 +284,8 @@ static void put_usage_at_peak(struct report *r, const char *by)
 	const struct pressure *p = &r->analysis->pressure;
 	struct strbuf *line = &r->page.line;
 
-	strbuf_printf(line, "%s used at the peak (%s)%s", units_bytes(p->peak_bytes).text,
+	strbuf_printf(line, "%s%s used at the peak (%s)%s", r->snapshot->estimated ? "about " : "",
+		      units_bytes(p->peak_bytes).text,
 		      share_of_limit(p->peak_permille, p->peak_bytes).text, by);
 	put_headroom(line, p->peak_headroom_bytes, p->peak_over_bytes);
 }
@@ -284,13 +337,15 @@ static void put_crossing(struct page *page, const struct memtrace_snapshot *s,
 {
 	const struct memtrace_process *process = snapshot_find_process(s, crossing->process);
 
-	strbuf_printf(&page->line, "LIMIT EXCEEDED at %s", units_duration(crossing->at_s).text);
+	strbuf_printf(&page->line, "LIMIT EXCEEDED%s at %s", by_estimate(s),
+		      units_duration(crossing->at_s).text);
 	if (process) {
 		strbuf_puts(&page->line, " by ");
 		process_put_name(page, process);
 	}
-	strbuf_printf(&page->line, ": %s after the allocation at:",
-		      units_bytes_exact(crossing->usage_bytes).text);
+	strbuf_printf(&page->line, ": %s%s after the allocation at:", s->estimated ? "about " : "",
+		      s->estimated ? units_bytes(crossing->usage_bytes).text :
+				     units_bytes_exact(crossing->usage_bytes).text);
 	page_paragraph(page, TONE_ALARM, 0, 4);
 	stack_text(page, s, crossing->site ? snapshot_find_site(s, crossing->site) : NULL, 4,
 		   options->frames);
@@ -328,6 +383,10 @@ static void put_no_leaks(struct report *r)
 			      units_bytes(leaks->params.min_bytes).text,
 			      units_bytes(leaks->small_bytes).text,
 			      units_counted(leaks->small_blocks, "block").text);
+	} else if (sampling_is_off(s)) {
+		strbuf_puts(line, "no leaks are looked for: sampling is off");
+	} else if (s->estimated && !s->totals.live_blocks) {
+		strbuf_puts(line, "no leaks found: no block of the sample is left");
 	} else if (!s->totals.allocs) {
 		strbuf_printf(line, "no leaks: nothing was allocated%s",
 			      attached ? " since attach" : "");
@@ -335,7 +394,8 @@ static void put_no_leaks(struct report *r)
 		strbuf_printf(line, "no leaks: every block %swas freed",
 			      attached ? "allocated since attach " : "");
 	} else {
-		strbuf_printf(line, "no leaks: of %s none is older than %s",
+		strbuf_printf(line, "no leaks%s: of %s none is older than %s",
+			      s->estimated ? " found" : "",
 			      units_counted(s->totals.live_blocks, "live block").text,
 			      units_duration(s->min_age_s).text);
 	}
@@ -349,9 +409,10 @@ static void put_leaks_header(struct report *r, size_t shown)
 	const struct leaks_result *leaks = &r->analysis->leaks;
 	struct strbuf *line = &r->page.line;
 
-	strbuf_printf(line, "leaks: %s in %s from %s; largest first, then oldest",
-		      units_bytes_exact(leaks->total_bytes).text,
-		      units_counted(leaks->total_blocks, "block").text,
+	strbuf_puts(line, "leaks: ");
+	estimate_put_heap(line, leaks->total_bytes, leaks->estimated ? &leaks->total_bytes_95 : NULL,
+			  leaks->total_blocks, leaks->estimated ? &leaks->total_blocks_95 : NULL);
+	strbuf_printf(line, " from %s; largest first, then oldest",
 		      units_counted(leaks->total_rows, "call path").text);
 	if (leaks->small_rows)
 		strbuf_printf(line, "; %s with less than %s left out: %s in %s",
@@ -407,8 +468,10 @@ static void put_leak(struct report *r, size_t number, const struct leak *leak)
 	const struct memtrace_process *process = snapshot_find_process(s, leak->process);
 	struct strbuf *line = &r->page.line;
 
-	strbuf_printf(line, "%zu. %s in %s, ", number, units_bytes_exact(leak->live_bytes).text,
-		      units_counted(leak->live_blocks, "block").text);
+	strbuf_printf(line, "%zu. ", number);
+	estimate_put_heap(line, leak->live_bytes, leak->estimated ? &leak->bytes_95 : NULL,
+			  leak->live_blocks, leak->estimated ? &leak->blocks_95 : NULL);
+	strbuf_puts(line, ", ");
 	put_why_leaked(r, leak);
 	if (process && s->process_cnt > 1) {
 		strbuf_puts(line, ", ");
@@ -441,22 +504,41 @@ static void put_leaks(struct report *r)
 
 /* ---- foot ------------------------------------------------------------------------------------ */
 
+/* "3 unknown frees", or that nobody knows. */
+static void put_known(struct strbuf *line, int64_t cnt, const char *noun, const char *separator)
+{
+	if (cnt == MEMTRACE_UNKNOWN)
+		strbuf_printf(line, "%s%ss not known (sampled)", separator, noun);
+	else
+		strbuf_printf(line, "%s%s", separator, units_counted((uint64_t)cnt, noun).text);
+}
+
+static void put_total(struct strbuf *line, uint64_t cnt, const char *noun,
+		      const struct memtrace_estimate *cnt_95, uint64_t bytes,
+		      const struct memtrace_estimate *bytes_95)
+{
+	strbuf_puts(line, units_counted(cnt, noun).text);
+	estimate_put_count(line, cnt_95);
+	strbuf_printf(line, bytes_95 ? " of %s" : " (%s)", units_bytes(bytes).text);
+	estimate_put_bytes(line, bytes_95);
+	strbuf_puts(line, ", ");
+}
+
 static void put_totals(struct report *r)
 {
 	const struct memtrace_totals *t = &r->snapshot->totals;
+	const struct memtrace_estimates *e = t->estimates;
 	struct strbuf *line = &r->page.line;
 
-	strbuf_printf(line, "totals: %s (%s), %s (%s), %s, %s failed;",
-		      units_counted(t->allocs, "alloc").text, units_bytes(t->alloc_bytes).text,
-		      units_counted(t->frees, "free").text, units_bytes(t->freed_bytes).text,
-		      units_counted(t->reallocs, "realloc").text,
-		      units_count(t->failed_allocs).text);
-	if (t->unknown_frees == MEMTRACE_UNKNOWN)
-		strbuf_puts(line, " unknown frees not known (sampled),");
-	else
-		strbuf_printf(line, " %s,",
-			      units_counted((uint64_t)t->unknown_frees, "unknown free").text);
-	strbuf_printf(line, " %s", units_counted(t->inherited_frees, "inherited free").text);
+	strbuf_puts(line, e ? "totals: about " : "totals: ");
+	put_total(line, t->allocs, "alloc", e ? &e->alloc_blocks : NULL, t->alloc_bytes,
+		  e ? &e->alloc_bytes : NULL);
+	put_total(line, t->frees, "free", e ? &e->freed_blocks : NULL, t->freed_bytes,
+		  e ? &e->freed_bytes : NULL);
+	put_known(line, t->reallocs, "realloc", "");
+	strbuf_printf(line, ", %s failed;", units_count(t->failed_allocs).text);
+	put_known(line, t->unknown_frees, "unknown free", " ");
+	put_known(line, t->inherited_frees, "inherited free", ", ");
 	page_paragraph(&r->page, TONE_PLAIN, 0, 4);
 }
 
@@ -527,6 +609,7 @@ int text_report(const struct memtrace_snapshot *snapshot, const struct analysis 
 	report_init(&r, snapshot, analysis, options, out);
 	put_title(&r);
 	put_losses_alarm(&r);
+	put_sampling(&r);
 	put_process(&r);
 	put_live(&r);
 	put_peak(&r);

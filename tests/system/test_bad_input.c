@@ -123,6 +123,14 @@ REFUSES(usage, an_action_there_is_not, USAGE, LIST("--on-limit", "explode", "-p"
 REFUSES(usage, a_gate_there_is_not, USAGE, LIST("--fail-on", "monday", "--", "true"), "monday")
 REFUSES(usage, a_leak_gate_that_is_no_number, USAGE, LIST("--fail-on", "leak=x", "--", "true"), "x")
 REFUSES(usage, a_lane_there_is_not, USAGE, LIST("--lane", "fast", "-p", "1"), "fast", "uprobe")
+REFUSES(usage, a_sample_of_what_runs_already, USAGE, LIST("--sample-bytes", "4096", "-p", "1"),
+	"--sample-bytes", "command")
+REFUSES(usage, two_ways_to_sample, USAGE,
+	LIST("--sample-bytes", "1", "--sampling-rate", "1", "--", "true"), "--sampling-rate")
+REFUSES(usage, a_probability_above_one, USAGE, LIST("--sampling-rate", "1.1", "--", "true"), "1.1",
+	"from 0 to 1")
+REFUSES(usage, a_sample_by_probes, USAGE,
+	LIST("--lane", "uprobe", "--sample-bytes", "1", "--", "true"), "uprobe")
 REFUSES(usage, stacks_there_are_not, USAGE, LIST("--stacks", "magic", "-p", "1"), "magic", "fp")
 REFUSES(usage, a_ready_fd_that_is_no_number, USAGE, LIST("--ready-fd", "x", "-p", "1"),
 	"--ready-fd")

@@ -75,4 +75,13 @@ static inline struct memtrace_site *fixture_site(struct memtrace_snapshot *s, ui
 	return site;
 }
 
+/* Of a row that is from a sample; all zero. */
+static inline struct memtrace_estimates *fixture_estimates(struct memtrace_snapshot *s)
+{
+	struct memtrace_estimates *e = arena_alloc(snapshot_arena(s), sizeof(*e));
+
+	assert(e);
+	return e;
+}
+
 #endif

@@ -65,6 +65,22 @@ Test(gates, leak_counts_what_the_report_leaves_out)
 	memtrace_snapshot_free(s);
 }
 
+Test(gates, what_trips_on_estimates_says_so)
+{
+	struct memtrace_snapshot *s = leaky();
+	struct cli_options options = { .fail_on_leak = true, .fail_leak_bytes = 3000 };
+	struct memtrace_estimates *e = fixture_estimates(s);
+
+	s->estimated = true;
+	e->aged_bytes = (struct memtrace_estimate){ .variance = 1e6, .skew = 1e9, .seen = 10 };
+	s->sites[0].estimates = e;
+	cr_expect(trips(options, s, "gate leak: about 2.9 KiB (95 %: "));
+	options = (struct cli_options){ .fail_on_limit = true };
+	s->limit = (struct memtrace_limit){ .bytes = 1 << 20, .peak_bytes = 1 << 21, .exceeded = true };
+	cr_expect(trips(options, s, "gate limit: about 2.0 MiB by estimate of a limit of 1.0 MiB"));
+	memtrace_snapshot_free(s);
+}
+
 Test(gates, limit_trips_on_a_crossing_long_past)
 {
 	struct memtrace_snapshot *s = leaky();

@@ -284,6 +284,76 @@ Test(golden, a_program_that_frees_all)
 	check(s, "clean", NULL);
 }
 
+static struct memtrace_estimate between(uint64_t low, uint64_t high)
+{
+	return (struct memtrace_estimate){ .low = low, .high = high };
+}
+
+Test(golden, a_sampled_tree_with_a_static_child)
+{
+	struct memtrace_snapshot *s = fixture_new("./bench -n 3");
+	struct memtrace_estimates *all = fixture_estimates(s), *leak = fixture_estimates(s);
+	struct memtrace_process *p = fixture_process(s, 1, 4242, "bench");
+
+	s->lane = p->lane = "preload";
+	s->estimated = true;
+	s->sampling = MEMTRACE_SAMPLING_BYTES;
+	s->sample_bytes = 524288;
+	s->sampled_blocks = 1884;
+	p->exe = BENCH;
+	p->ppid = 4240;
+	p->allocs = 1231000;
+	p->frees = 1230900;
+	p->alloc_bytes = 987600000;
+	p->freed_bytes = 982000000;
+	p->live_blocks = 100;
+	p->live_bytes = 5600000;
+	p->peak_bytes = 270000000;
+	p->peak_blocks = 10231;
+	p->peak_at_s = 11.9;
+	p->reallocs = p->inherited_frees = p->unknown_frees = MEMTRACE_UNKNOWN;
+	all->alloc_blocks = between(1170000, 1295000);
+	all->freed_blocks = between(1169000, 1294000);
+	all->alloc_bytes = between(945000000, 1030000000);
+	all->freed_bytes = between(940000000, 1025000000);
+	all->live_blocks = between(42, 260);
+	all->live_bytes = between(3500000, 11200000);
+	p->estimates = all;
+	p = fixture_process(s, 2, 4250, "busybox");
+	p->exe = "/bin/busybox";
+	p->ppid = 4242;
+	p->allocs = p->frees = 20;
+	p->alloc_bytes = p->freed_bytes = p->peak_bytes = 4000;
+	p->reallocs = 1;
+	s->totals = (struct memtrace_totals){
+		.allocs = 1231020,
+		.frees = 1230920,
+		.reallocs = MEMTRACE_UNKNOWN,
+		.alloc_bytes = 987604000,
+		.freed_bytes = 982004000,
+		.live_blocks = 100,
+		.live_bytes = 5600000,
+		.peak_bytes = 270000000,
+		.peak_blocks = MEMTRACE_UNKNOWN,
+		.peak_at_s = 11.9,
+		.inherited_frees = MEMTRACE_UNKNOWN,
+		.unknown_frees = MEMTRACE_UNKNOWN,
+		.estimates = all,
+	};
+	fixture_site(s, 1, 1, 100, 5600000, 2.95, 12.1, cache_path, 6)->estimates = leak;
+	leak->alloc_blocks = leak->live_blocks = between(42, 240);
+	leak->alloc_bytes = leak->live_bytes = between(3500000, 9200000);
+	leak->aged_blocks = (struct memtrace_estimate){ .variance = 2500, .seen = 9 };
+	leak->aged_bytes = (struct memtrace_estimate){ .variance = 2.2e12, .seen = 700000 };
+	s->limit = (struct memtrace_limit){ .bytes = 250 << 20, .peak_bytes = 270000000 };
+	cr_assert_not_null(
+		snapshot_add_crossing(s, (struct memtrace_crossing){ 11.5, 1, 1, 262400000 }));
+	s->stack_quality[0].value = 1231020;
+	s->size_classes[9] = 1231000;
+	s->size_classes[4] = 20;
+	check(s, "sampled", &(struct text_options){ .width = 80, .top = 10 });
+}
+
 Test(golden, nothing_at_all)
 {
 	check(snapshot_new(), "empty", NULL);

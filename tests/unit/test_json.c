@@ -253,7 +253,7 @@ Test(json_report, has_every_name_of_the_contract)
 	NEED_PYTHON();
 	report(s, &out);
 	EXPECT_SAYS("set('schema tool target lane estimated duration_s limit totals losses notices "
-		    "stack_quality processes sites leaks final interval_s rates "
+		    "stack_quality processes sites leaks final interval_s rates sampling "
 		    "size_histogram'.split()) == set(d)");
 	EXPECT_SAYS("d['schema'] == 'memtrace.report/1'");
 	EXPECT_SAYS("d['tool'] == {'name': 'memtrace', 'version': '1.2.3'}");
@@ -263,7 +263,8 @@ Test(json_report, has_every_name_of_the_contract)
 	EXPECT_SAYS("set('id pid ppid comm exe lane ended_by exit_status signal allocs frees "
 		    "reallocs alloc_bytes freed_bytes live_blocks live_bytes peak_bytes "
 		    "peak_blocks peak_at_s peak_unattributed_bytes failed_allocs unknown_frees "
-		    "inherited_frees followed_after_s since_attach rss_bytes'.split()) "
+		    "inherited_frees followed_after_s since_attach rss_bytes estimated "
+		    "filter_bytes'.split()) "
 		    "== set(d['processes'][0]) == set(d['processes'][1])");
 	EXPECT_SAYS("set('bytes scope exceeded exceeded_at_s process site usage_bytes "
 		    "crossings'.split()) "
@@ -294,7 +295,7 @@ Test(json_report, tells_each_figure_under_its_own_name)
 		    "'live_bytes': 300, 'peak_bytes': 800, 'peak_blocks': 6, 'peak_at_s': 1.5, "
 		    "'peak_unattributed_bytes': 8, 'failed_allocs': 1, 'unknown_frees': 4, "
 		    "'inherited_frees': 9, 'followed_after_s': 0.0, 'since_attach': False, "
-		    "'rss_bytes': None}");
+		    "'rss_bytes': None, 'estimated': False, 'filter_bytes': None}");
 	EXPECT_SAYS("d['totals'] == {'allocs': 11, 'frees': 7, 'reallocs': 2, 'alloc_bytes': 1050, "
 		    "'freed_bytes': 700, 'live_blocks': 4, 'live_bytes': 350, 'peak_bytes': 850, "
 		    "'peak_blocks': 7, 'peak_at_s': 1.75, 'failed_allocs': 1, "
@@ -313,6 +314,7 @@ Test(json_report, tells_each_figure_under_its_own_name)
 	EXPECT_SAYS("d['leaks'] == [{'site': 11, 'process': 1, 'live_blocks': 3, "
 		    "'live_bytes': 300, 'oldest_age_s': 3.5, 'youngest_age_s': 2.5, "
 		    "'ended': True, 'sites': [11]}]");
+	EXPECT_SAYS("d['sampling'] is None");
 	EXPECT_SAYS("d['losses'] == {'table_full': 0, 'probe_missed': 3, 'total': 3}");
 	EXPECT_SAYS("d['notices'] == {'stale_entries': 2}");
 	EXPECT_SAYS("d['stack_quality'] == {'complete': 10, 'broken_chain': 0, 'not_recorded': 0}");
@@ -323,6 +325,67 @@ Test(json_report, tells_each_figure_under_its_own_name)
 		    "== ('./bench -n 3', 'uprobe', False, True, 12.5)");
 	EXPECT_SAYS("d['rates'] == {'allocs_per_s': 0.88, 'frees_per_s': 0.56, "
 		    "'bytes_per_s': 84.0, 'over_s': 12.5}");
+	strbuf_fini(&out);
+	memtrace_snapshot_free(s);
+}
+
+/* The first process of rich_snapshot() is from a sample, the second is not. */
+static struct memtrace_snapshot *estimated_snapshot(void)
+{
+	struct memtrace_snapshot *s = rich_snapshot();
+	struct memtrace_estimates *process = fixture_estimates(s), *site = fixture_estimates(s);
+	struct memtrace_process *p = &s->processes[0];
+
+	s->estimated = true;
+	s->sampling = MEMTRACE_SAMPLING_BYTES;
+	s->sample_bytes = 4096;
+	s->sampled_blocks = 7;
+	process->alloc_blocks = (struct memtrace_estimate){ .low = 8, .high = 12 };
+	process->freed_blocks = (struct memtrace_estimate){ .low = 5, .high = 9 };
+	process->alloc_bytes = (struct memtrace_estimate){ .low = 900, .high = 1100 };
+	process->freed_bytes = (struct memtrace_estimate){ .low = 600, .high = 800 };
+	process->live_blocks = (struct memtrace_estimate){ .low = 2, .high = 4 };
+	process->live_bytes = (struct memtrace_estimate){ .low = 200,
+							  .high = MEMTRACE_UNBOUNDED };
+	site->alloc_blocks = site->live_blocks = (struct memtrace_estimate){ .low = 1, .high = 5 };
+	site->alloc_bytes = site->live_bytes = (struct memtrace_estimate){ .low = 100, .high = 500 };
+	site->aged_blocks = (struct memtrace_estimate){ .variance = 0, .seen = 3 };
+	site->aged_bytes = (struct memtrace_estimate){ .variance = 2500, .seen = 100 };
+	p->estimates = s->totals.estimates = process;
+	p->reallocs = p->inherited_frees = p->unknown_frees = MEMTRACE_UNKNOWN;
+	p->filter_bytes = 16384;
+	s->sites[0].estimates = site;
+	return s;
+}
+
+Test(json_report, says_how_far_estimates_may_be_off)
+{
+	struct memtrace_snapshot *s = estimated_snapshot();
+	struct strbuf out = STRBUF_INIT;
+
+	NEED_PYTHON();
+	report(s, &out);
+	EXPECT_SAYS("d['estimated'] is True");
+	EXPECT_SAYS("d['sampling'] == {'sample_bytes': 4096, 'sampling_rate': None, "
+		    "'sampled_blocks_min': 7}");
+	EXPECT_SAYS("{k: v for k, v in d['processes'][0].items() if k.endswith('_95')} == "
+		    "{'allocs_95': [8, 12], 'frees_95': [5, 9], 'alloc_bytes_95': [900, 1100], "
+		    "'freed_bytes_95': [600, 800], 'live_blocks_95': [2, 4], "
+		    "'live_bytes_95': [200, None]} == "
+		    "{k: v for k, v in d['totals'].items() if k.endswith('_95')}");
+	EXPECT_SAYS("{k: v for k, v in d['sites'][0].items() if k.endswith('_95')} == "
+		    "{'live_blocks_95': [1, 5], 'live_bytes_95': [100, 500], "
+		    "'alloc_blocks_95': [1, 5], 'alloc_bytes_95': [100, 500]}");
+	/* 300 +- 2 * 50, and a little more above */
+	EXPECT_SAYS("d['leaks'][0]['live_blocks_95'] == [3, 3]");
+	EXPECT_SAYS("200 <= d['leaks'][0]['live_bytes_95'][0] <= 225");
+	EXPECT_SAYS("400 <= d['leaks'][0]['live_bytes_95'][1] <= 425");
+	EXPECT_SAYS("(d['processes'][0]['estimated'], d['processes'][0]['filter_bytes'], "
+		    "d['processes'][0]['reallocs'], d['processes'][0]['unknown_frees'], "
+		    "d['processes'][0]['inherited_frees']) == (True, 16384, None, None, None)");
+	EXPECT_SAYS("d['processes'][1]['estimated'] is False");
+	EXPECT_SAYS("not any(k.endswith('_95') for k in list(d['processes'][1]) + "
+		    "list(d['sites'][1]))");
 	strbuf_fini(&out);
 	memtrace_snapshot_free(s);
 }

@@ -290,6 +290,40 @@ Test(options, a_user_needs_a_command)
 	refused_with("there is no command to run", "--user", "root", "-a");
 }
 
+Test(options, a_sample_is_taken_one_way_of_a_command)
+{
+	accepted("--", "true");
+	cr_expect_eq(options.sampling, CLI_SAMPLE_ALL);
+	accepted("--sample-bytes", "524288", "--sample-seed", "7", "--", "true");
+	cr_expect_eq(options.sampling, CLI_SAMPLE_BYTES);
+	cr_expect_eq(options.sample_bytes, 524288);
+	cr_expect_eq(options.sample_seed, 7);
+	accepted("--sampling-rate", "0.1", "--lane", "preload", "--", "true");
+	cr_expect_eq(options.sampling, CLI_SAMPLE_RATE);
+	cr_expect_eq(options.sampling_rate, 0.1);
+	accepted("--sampling-rate=0", "--", "true");
+	cr_expect_eq(options.sampling, CLI_SAMPLE_RATE);
+	accepted("--sample-bytes=0", "--", "true");
+	cr_expect_eq(options.sampling, CLI_SAMPLE_BYTES);
+}
+
+Test(options, samples_that_cannot_be_are_refused)
+{
+	refused("--sampling-rate: '1.5' is not a probability from 0 to 1 (example: --sampling-rate 0.1)",
+		"--sampling-rate", "1.5", "--", "true");
+	refused_with("from 0 to 1099511627776", "--sample-bytes", "1099511627777", "--", "true");
+	refused_with("not a number of bytes", "--sample-bytes", "512K", "--", "true");
+	refused_with("leave one out", "--sample-bytes", "1", "--sampling-rate", "1", "--", "true");
+	refused_with("only a command can be sampled", "--sample-bytes", "4096", "-p", "1");
+	refused_with("only a command can be sampled", "--sampling-rate", "0.5", "-a");
+	refused_with("only a command can be sampled", "--sample-bytes", "0", "--comm", "x");
+	refused_with("the uprobe lane takes no samples", "--lane", "uprobe", "--sample-bytes", "1",
+		     "--", "true");
+	refused_with("nothing is sampled", "--sample-seed", "3", "--", "true");
+	refused_with("no gate can trip", "--sample-bytes", "0", "--fail-on", "leak", "--", "true");
+	accepted("--sample-bytes", "1", "--fail-on", "leak", "--", "true");
+}
+
 Test(options, nobody_stops_the_whole_machine_by_a_default)
 {
 	refused_with("say which limit you mean", "-a", "--on-limit", "kill");
@@ -329,7 +363,8 @@ Test(options, help_fits_a_screen_and_names_every_option)
 		"-p, --pid PID", "-a, --all", "--comm NAME", "--cgroup PATH", "--interval SECS",
 		"--duration SECS", "--min-age SECS", "--min-size BYTES", "--top N", "--json FILE",
 		"--limit-mb N", "--on-limit report|stop|kill", "--fail-on limit,leak[=BYTES]",
-		"--lane uprobe", "--stacks auto|dwarf|fp|none", "--cache-dir DIR", "--stack-depth N",
+		"--lane auto|uprobe|preload", "--sample-bytes N", "--sampling-rate P",
+		"--sample-seed N", "--stacks auto|dwarf|fp|none", "--cache-dir DIR", "--stack-depth N",
 		"--debuginfod", "--follow news|exact|none",
 		"--max-memory-mb N", "--user NAME", "--ready-fd N", "-v, --verbose", "-q, --quiet",
 		"--version", "-h, --help",

@@ -383,6 +383,57 @@ Test(text, totals_tell_what_stands_apart)
 	EXPECT_HAS(report(NULL), "; unknown frees not known (sampled), 5 inherited frees\n");
 }
 
+Test(text, estimates_say_how_the_sample_was_taken)
+{
+	struct memtrace_process *p = fixture_process(s, 1, 42, "bench");
+	struct memtrace_estimates *e = fixture_estimates(s);
+
+	make_live(10, 1000);
+	s->estimated = true;
+	s->totals.estimates = p->estimates = e;
+	e->live_bytes.high = e->live_blocks.high = 5000;
+	s->sampled_blocks = 3;
+	s->sampling = MEMTRACE_SAMPLING_RATE;
+	s->sampling_rate = 0.0025;
+	EXPECT_HAS(report(NULL), "sampling     each allocation with probability 0.0025; estimated "
+				 "from at least 3 blocks\n");
+	EXPECT_HAS(report(NULL), "live heap    about 1000 B (95 %: 0 B to 4.9 KiB) in 10 blocks "
+				 "(95 %: 0 to 5,000), at its end\n");
+	EXPECT_HAS(report(NULL), "\npeak         about 1000 B in 10 blocks");
+	s->sampling = MEMTRACE_SAMPLING_BYTES;
+	s->sample_bytes = 65536;
+	p->ended_by = MEMTRACE_RUNNING;
+	p->filter_bytes = 8192;
+	EXPECT_HAS(report(NULL), "sampling     a block every 64.0 KiB on average; estimated from "
+				 "at least 3 blocks; 8.0 KiB in the target, to know sampled blocks "
+				 "by\n");
+}
+
+Test(text, a_sample_without_leaks_proves_none)
+{
+	s->sampling = MEMTRACE_SAMPLING_BYTES;
+	s->sample_bytes = 4096;
+	s->estimated = true;
+	s->totals.allocs = s->totals.frees = 5;
+	EXPECT_HAS(report(NULL), "\nno leaks found: no block of the sample is left\n");
+	s->totals.live_blocks = 2;
+	EXPECT_HAS(report(NULL), "\nno leaks found: of 2 live blocks none is older than 10 s\n");
+}
+
+Test(text, sampling_that_is_off_says_so)
+{
+	struct memtrace_estimates *e = fixture_estimates(s);
+
+	s->sampling = MEMTRACE_SAMPLING_RATE;
+	s->estimated = true;
+	s->totals.estimates = e;
+	e->live_bytes.high = e->live_blocks.high = MEMTRACE_UNBOUNDED;
+	EXPECT_HAS(report(NULL), "\nsampling     off: no allocation is taken\n");
+	EXPECT_HAS(report(NULL), "\nlive heap    about 0 B (95 %: 0 B or more) in 0 blocks "
+				 "(95 %: 0 or more)\n");
+	EXPECT_HAS(report(NULL), "\nno leaks are looked for: sampling is off\n");
+}
+
 Test(text, notices_are_there_only_when_there_are_some)
 {
 	EXPECT_LACKS(report(NULL), "notices");
