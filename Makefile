@@ -97,7 +97,7 @@ deps:
 deps-test:
 	$(Q)bash tests/packages.sh $(APT_BUILD) $(APT_DEMO) $(APT_TEST)
 
-$(BUILD)/memtrace.bpf.o: bpf/memtrace.bpf.c $(wildcard bpf/*.h) include/memtrace/abi.h include/memtrace/unwind.h vmlinux/vmlinux.h
+$(BUILD)/memtrace.bpf.o: bpf/memtrace.bpf.c $(wildcard bpf/*.h) $(wildcard include/memtrace/*.h) vmlinux/vmlinux.h
 	$(say) BPF $@
 	@mkdir -p $(@D)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -c $< -o $@

@@ -196,7 +196,7 @@ int on_return(struct pt_regs *ctx)
 		stack_begin(ctx, t, false);
 		charge(t, a, addr, &old);
 	} else {
-		__sync_fetch_and_add(&a->failed_allocs, 1);
+		__sync_fetch_and_add(&a->failed_allocs, block_count(&old));
 	}
 	return 0;
 }

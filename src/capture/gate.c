@@ -321,7 +321,7 @@ int gate_fd(const struct gate *gate)
 	return gate->wake_fd;
 }
 
-static void visit(const struct waiting *w, gate_fn see, void *ctx)
+static bool visit(const struct waiting *w, gate_fn see, void *ctx)
 {
 	struct gate_visit v = { .pid = w->pid, .fd = w->fd, .exec = w->exec };
 	char link[64], path[PATH_MAX];
@@ -331,7 +331,7 @@ static void visit(const struct waiting *w, gate_fn see, void *ctx)
 	len = readlink(link, path, sizeof(path) - 1);
 	path[len > 0 ? len : 0] = 0;
 	v.path = path;
-	see(ctx, &v);
+	return see(ctx, &v);
 }
 
 void gate_serve(struct gate *gate, gate_fn see, void *ctx)
@@ -342,9 +342,8 @@ void gate_serve(struct gate *gate, gate_fn see, void *ctx)
 	if (read(gate->wake_fd, &cnt, sizeof(cnt)) < 0)
 		errno = 0; /* nobody: the list says so too */
 	while ((w = next_waiting(gate, UINT64_MAX))) {
-		if (see)
-			visit(w, see, ctx);
-		ignore(gate, w->fd);
+		if (!see || visit(w, see, ctx))
+			ignore(gate, w->fd);
 		let_through(gate, w->fd);
 		free(w);
 	}

@@ -9,7 +9,8 @@
  * only read, and the kernel does not ask for a data file again until it changes:
  *
  *	data file             first open  -> the thread: let through, not asked again
- *	program or library    to be run   -> the session: look, probe; then the same
+ *	program or library    to be run   -> the session: look, probe; then the same, if the session
+ *					     says that the next one may have it unasked
  *	                      to be read  -> the thread: let through, never probed for that
  *
  * To be run is what execve opens, and what the dynamic linker opens (seen by where the system call was
@@ -41,9 +42,9 @@ int gate_open(int ns_fd, struct gate **gate);
 /* Readable when someone waits for gate_serve(); owned by the gate. */
 int gate_fd(const struct gate *gate);
 
-/* Calls see() for each program and library that waits, then lets it through. What this process opens
- * meanwhile is never held. */
-typedef void (*gate_fn)(void *ctx, const struct gate_visit *visit);
+/* Calls see() for each program and library that waits, then lets it through; false: whoever opens this
+ * file next is to be seen as well. What this process opens meanwhile is never held. */
+typedef bool (*gate_fn)(void *ctx, const struct gate_visit *visit);
 void gate_serve(struct gate *gate, gate_fn see, void *ctx);
 
 /* How many were let through because the session did not come. */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static FILE *open_proc(pid_t pid, const char *name)
@@ -131,18 +132,34 @@ static uint64_t interpreter_base(pid_t tid)
 	return base ? base : entry;
 }
 
-/* Where a blocked system call was made from; 0 when unknown. The line ends in sp and pc. */
-static uint64_t system_call_pc(pid_t tid)
+/* A thread that waits for us was heard of before it lay down: until then it says "running". */
+#define LIE_DOWN_TRIES 4000
+#define LIE_DOWN_NS 50000
+
+static bool read_system_call(pid_t tid, char *line, size_t size)
 {
 	FILE *f = open_proc(tid, "syscall");
-	uint64_t pc = 0;
-	char line[256];
+	bool got = f && fgets(line, size, f);
 
-	if (f && fgets(line, sizeof(line), f) && strrchr(line, ' '))
-		pc = strtoull(strrchr(line, ' '), NULL, 16);
 	if (f)
 		fclose(f);
-	return pc;
+	return got;
+}
+
+/* Where a blocking system call was made from; 0 when unknown. The line ends in sp and pc. */
+static uint64_t system_call_pc(pid_t tid)
+{
+	const struct timespec moment = { .tv_nsec = LIE_DOWN_NS };
+	char line[256] = "running";
+
+	for (int try = 0; try < LIE_DOWN_TRIES && !strncmp(line, "running", strlen("running"));
+	     try++) {
+		if (try)
+			nanosleep(&moment, NULL);
+		if (!read_system_call(tid, line, sizeof(line)))
+			return 0;
+	}
+	return strrchr(line, ' ') ? strtoull(strrchr(line, ' '), NULL, 16) : 0;
 }
 
 struct linker_walk {

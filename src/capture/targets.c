@@ -485,7 +485,7 @@ static void know_file(struct memtrace *s, const struct stat *st, uint32_t known)
 /* A file of the tree that is about to be mapped. What can be foreseen at an exec gets private copies;
  * the file itself is open already, and what no one foresaw (dlopen, an LD_PRELOAD for one child,
  * another root) comes here by itself: these are probed where they are. */
-static void see_visit(void *ctx, const struct gate_visit *v)
+static bool see_visit(void *ctx, const struct gate_visit *v)
 {
 	const struct allocator_file *file;
 	struct memtrace *s = ctx;
@@ -493,24 +493,28 @@ static void see_visit(void *ctx, const struct gate_visit *v)
 	struct stat st;
 
 	if (fstat(v->fd, &st))
-		return;
+		return true;
 	if (!v->exec && leave_to_library(s, &st, v->pid)) {
 		targets_know_code(s, v->fd, v->path);
-		return;
+		/* an allocator may be opened next by a process without the library */
+		file = preload_is(s->preload, &st) ? NULL :
+						     allocators_file(s->allocators, v->fd, v->path);
+		return !file || !file->site_cnt;
 	}
 	attach_file(s, v->fd, v->path, 0);
 	if (!v->exec)
-		return;
+		return true;
 	snprintf(path, sizeof(path), "%s", v->path);
 	process_path_inside(v->pid, path);
 	prepare_next(s, v->pid, path);
 	file = allocators_file(s->allocators, v->fd, v->path);
 	if (!file)
-		return;
+		return true;
 	know_file(s, &st, file->refused ? MT_FILE_REFUSED : file->site_cnt ? MT_FILE_OWN :
 									     MT_FILE_PROBED);
 	if (file->refused)
 		session_log(s, MEMTRACE_LOG_WARN, "%s is not followed: %s", v->path, file->refused);
+	return true;
 }
 
 void targets_serve_gate(struct memtrace *s)
