@@ -48,6 +48,7 @@ PRELOAD_PURE := $(patsubst %,$(BUILD)/src/preload/%.o,sample filter lookup)
 CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o)
 UNIT_OBJ := $(UNIT_SRC:%.c=$(BUILD)/%.o)
 SYSTEM_OBJ := $(SYSTEM_SRC:%.c=$(BUILD)/%.o)
+BENCH_PARTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard bench/parts/*.c))
 SKEL := $(BUILD)/memtrace.skel.h
 
 # Debian's packages; slashes between the names one package has in different releases.
@@ -173,17 +174,25 @@ $(BUILD)/tests/targets/%: tests/targets/%.cc $(wildcard tests/targets/*.h)
 	@mkdir -p $(@D)
 	$(Q)$(or $(TARGET_CXX_$*),$(CXX)) -O1 -g -fno-omit-frame-pointer -pthread -Iinclude $(TARGET_CFLAGS_$*) -o $@ $< $(TARGET_LDLIBS_$*)
 
-# Benchmark programs.
+# Benchmark programs: each source file is one; what they share is in parts/.
 BENCH := $(patsubst bench/%.c,$(BUILD)/bench/%,$(filter-out %.bpf.c,$(wildcard bench/*.c)))
 bench-programs: $(BENCH) $(BUILD)/bench/floor.bpf.o
 $(BUILD)/bench/floor.bpf.o: bench/floor.bpf.c vmlinux/vmlinux.h
 	$(say) BPF $@
 	@mkdir -p $(@D)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -c $< -o $@
-$(BUILD)/bench/%: bench/%.c $(BUILD)/libmemtrace.a
+$(BUILD)/bench/%.o: bench/%.c | $(SKEL)
 	$(say) CC $@
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) -std=gnu11 $(WARN) -O2 -g -fno-omit-frame-pointer -fno-optimize-sibling-calls -pthread -o $@ $< $(BUILD)/libmemtrace.a $(LDLIBS)
+	$(Q)$(CC) $(CPPFLAGS) -Ibench $(CFLAGS) -c $< -o $@
+$(BUILD)/bench/parts.a: $(BENCH_PARTS)
+	$(say) AR $@
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+$(BUILD)/bench/%: bench/%.c $(BUILD)/bench/parts.a $(BUILD)/libmemtrace.a
+	$(say) CC $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) -Ibench -std=gnu11 $(WARN) -O2 -g -fno-omit-frame-pointer -fno-optimize-sibling-calls -pthread \
+		-Wl,--as-needed -o $@ $< $(BUILD)/bench/parts.a $(BUILD)/libmemtrace.a $(LDLIBS)
 
 # Fuzzers: damage what is read from files nobody vouches for, sanitized.
 FUZZ_S ?= 60
@@ -241,7 +250,7 @@ uninstall:
 
 ## format: rewrite the sources as .clang-format says
 format:
-	clang-format -i $(wildcard src/*/*.[ch] bpf/*.[ch] include/memtrace/*.h tests/*/*.[ch] bench/*.c)
+	clang-format -i $(wildcard src/*/*.[ch] bpf/*.[ch] include/memtrace/*.h tests/*/*.[ch] bench/*.c bench/parts/*.[ch])
 
 ## clean: remove build/
 clean:
@@ -253,4 +262,5 @@ help:
 
 .PHONY: all demo check test unit system bench fuzz deps deps-test targets bench-programs install uninstall format clean help
 .DELETE_ON_ERROR:
--include $(LIB_OBJ:.o=.d) $(PRELOAD_OBJ:.o=.d) $(PRELOAD_PURE:.o=.d) $(CLI_OBJ:.o=.d) $(UNIT_OBJ:.o=.d) $(SYSTEM_OBJ:.o=.d)
+-include $(LIB_OBJ:.o=.d) $(PRELOAD_OBJ:.o=.d) $(PRELOAD_PURE:.o=.d) $(CLI_OBJ:.o=.d) $(UNIT_OBJ:.o=.d) $(SYSTEM_OBJ:.o=.d) \
+	$(BENCH_PARTS:.o=.d)
