@@ -115,7 +115,7 @@ $(BUILD)/src/%.o: src/%.c | $(SKEL)
 $(BUILD)/tests/%.o: tests/%.c | $(SKEL)
 	$(say) CC $@
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) -Isrc/cli -DTESTS_DIR='"$(CURDIR)/tests"' -DTARGETS_DIR='"$(CURDIR)/$(BUILD)/tests/targets"' \
+	$(Q)$(CC) $(CPPFLAGS) -Isrc/cli -Ibench -DTESTS_DIR='"$(CURDIR)/tests"' -DTARGETS_DIR='"$(CURDIR)/$(BUILD)/tests/targets"' \
 		-DMEMTRACE_BIN='"$(CURDIR)/$(BUILD)/memtrace"' -DMEMTRACE_LIB='"$(CURDIR)/$(BUILD)/libmemtrace.so"' \
 		-DPRELOAD_LIB='"$(CURDIR)/$(BUILD)/libmemtrace-preload.so"' \
 		$(CFLAGS) -c $< -o $@
@@ -150,7 +150,7 @@ $(BUILD)/memtrace: $(CLI_OBJ) $(BUILD)/libmemtrace.a
 	$(say) LINK $@
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-$(BUILD)/tests/unit-tests: $(UNIT_OBJ) $(filter-out %/main.o,$(CLI_OBJ)) $(PRELOAD_PURE) $(BUILD)/libmemtrace.a
+$(BUILD)/tests/unit-tests: $(UNIT_OBJ) $(filter-out %/main.o,$(CLI_OBJ)) $(PRELOAD_PURE) $(BUILD)/bench/parts.a $(BUILD)/libmemtrace.a
 	$(say) LINK $@
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcriterion $(LDLIBS)
 
