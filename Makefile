@@ -85,9 +85,13 @@ system: $(BUILD)/memtrace $(BUILD)/libmemtrace-preload.so $(BUILD)/tests/system-
 	$(say) TEST system
 	$(Q)$(SUDO) $(BUILD)/tests/system-tests --jobs 1 $(TEST_ARGS)
 
-## bench: measure cost against the empty-probe floor, as ratios in one run (root)
+## bench: measure cost, against the empty-probe floor and against other tools (root)
 bench: all bench-programs
 	$(Q)$(SUDO) bash bench/run.sh $(BUILD)
+
+## bench-compare: only the comparison with other tools, on whole programs; BENCH_ARGS chooses (root)
+bench-compare: all bench-programs
+	$(Q)$(SUDO) $(BUILD)/bench/compare $(BENCH_ARGS) $(BUILD)
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
@@ -184,7 +188,7 @@ $(BUILD)/bench/floor.bpf.o: bench/floor.bpf.c vmlinux/vmlinux.h
 $(BUILD)/bench/%.o: bench/%.c | $(SKEL)
 	$(say) CC $@
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) -Ibench $(CFLAGS) -c $< -o $@
+	$(Q)$(CC) $(CPPFLAGS) -Ibench -DBENCH_DIR='"$(CURDIR)/bench"' $(CFLAGS) -c $< -o $@
 $(BUILD)/bench/parts.a: $(BENCH_PARTS)
 	$(say) AR $@
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
@@ -258,9 +262,9 @@ clean:
 
 ## help: this list
 help:
-	@sed -n 's/^## //p' Makefile | awk -F': ' '{ printf "  %-10s %s\n", $$1, $$2 }'
+	@sed -n 's/^## //p' Makefile | awk -F': ' '{ printf "  %-14s %s\n", $$1, $$2 }'
 
-.PHONY: all demo check test unit system bench fuzz deps deps-test targets bench-programs install uninstall format clean help
+.PHONY: all demo check test unit system bench bench-compare fuzz deps deps-test targets bench-programs install uninstall format clean help
 .DELETE_ON_ERROR:
 -include $(LIB_OBJ:.o=.d) $(PRELOAD_OBJ:.o=.d) $(PRELOAD_PURE:.o=.d) $(CLI_OBJ:.o=.d) $(UNIT_OBJ:.o=.d) $(SYSTEM_OBJ:.o=.d) \
 	$(BENCH_PARTS:.o=.d)
