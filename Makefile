@@ -48,6 +48,7 @@ PRELOAD_PURE := $(patsubst %,$(BUILD)/src/preload/%.o,sample filter lookup)
 CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o)
 UNIT_OBJ := $(UNIT_SRC:%.c=$(BUILD)/%.o)
 SYSTEM_OBJ := $(SYSTEM_SRC:%.c=$(BUILD)/%.o)
+BENCH_PARTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard bench/parts/*.c))
 SKEL := $(BUILD)/memtrace.skel.h
 
 # Debian's packages; slashes between the names one package has in different releases.
@@ -84,9 +85,13 @@ system: $(BUILD)/memtrace $(BUILD)/libmemtrace-preload.so $(BUILD)/tests/system-
 	$(say) TEST system
 	$(Q)$(SUDO) $(BUILD)/tests/system-tests --jobs 1 $(TEST_ARGS)
 
-## bench: measure cost against the empty-probe floor, as ratios in one run (root)
+## bench: measure cost, against the empty-probe floor and against other tools (root)
 bench: all bench-programs
 	$(Q)$(SUDO) bash bench/run.sh $(BUILD)
+
+## bench-compare: only the comparison with other tools, on whole programs; BENCH_ARGS chooses (root)
+bench-compare: all bench-programs
+	$(Q)$(SUDO) $(BUILD)/bench/compare $(BENCH_ARGS) $(BUILD)
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
@@ -114,7 +119,7 @@ $(BUILD)/src/%.o: src/%.c | $(SKEL)
 $(BUILD)/tests/%.o: tests/%.c | $(SKEL)
 	$(say) CC $@
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) -Isrc/cli -DTESTS_DIR='"$(CURDIR)/tests"' -DTARGETS_DIR='"$(CURDIR)/$(BUILD)/tests/targets"' \
+	$(Q)$(CC) $(CPPFLAGS) -Isrc/cli -Ibench -DTESTS_DIR='"$(CURDIR)/tests"' -DTARGETS_DIR='"$(CURDIR)/$(BUILD)/tests/targets"' \
 		-DMEMTRACE_BIN='"$(CURDIR)/$(BUILD)/memtrace"' -DMEMTRACE_LIB='"$(CURDIR)/$(BUILD)/libmemtrace.so"' \
 		-DPRELOAD_LIB='"$(CURDIR)/$(BUILD)/libmemtrace-preload.so"' \
 		$(CFLAGS) -c $< -o $@
@@ -149,7 +154,7 @@ $(BUILD)/memtrace: $(CLI_OBJ) $(BUILD)/libmemtrace.a
 	$(say) LINK $@
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-$(BUILD)/tests/unit-tests: $(UNIT_OBJ) $(filter-out %/main.o,$(CLI_OBJ)) $(PRELOAD_PURE) $(BUILD)/libmemtrace.a
+$(BUILD)/tests/unit-tests: $(UNIT_OBJ) $(filter-out %/main.o,$(CLI_OBJ)) $(PRELOAD_PURE) $(BUILD)/bench/parts.a $(BUILD)/libmemtrace.a
 	$(say) LINK $@
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcriterion $(LDLIBS)
 
@@ -173,17 +178,25 @@ $(BUILD)/tests/targets/%: tests/targets/%.cc $(wildcard tests/targets/*.h)
 	@mkdir -p $(@D)
 	$(Q)$(or $(TARGET_CXX_$*),$(CXX)) -O1 -g -fno-omit-frame-pointer -pthread -Iinclude $(TARGET_CFLAGS_$*) -o $@ $< $(TARGET_LDLIBS_$*)
 
-# Benchmark programs.
+# Benchmark programs: each source file is one; what they share is in parts/.
 BENCH := $(patsubst bench/%.c,$(BUILD)/bench/%,$(filter-out %.bpf.c,$(wildcard bench/*.c)))
 bench-programs: $(BENCH) $(BUILD)/bench/floor.bpf.o
 $(BUILD)/bench/floor.bpf.o: bench/floor.bpf.c vmlinux/vmlinux.h
 	$(say) BPF $@
 	@mkdir -p $(@D)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -c $< -o $@
-$(BUILD)/bench/%: bench/%.c $(BUILD)/libmemtrace.a
+$(BUILD)/bench/%.o: bench/%.c | $(SKEL)
 	$(say) CC $@
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) -std=gnu11 $(WARN) -O2 -g -fno-omit-frame-pointer -fno-optimize-sibling-calls -pthread -o $@ $< $(BUILD)/libmemtrace.a $(LDLIBS)
+	$(Q)$(CC) $(CPPFLAGS) -Ibench -DBENCH_DIR='"$(CURDIR)/bench"' $(CFLAGS) -c $< -o $@
+$(BUILD)/bench/parts.a: $(BENCH_PARTS)
+	$(say) AR $@
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+$(BUILD)/bench/%: bench/%.c $(BUILD)/bench/parts.a $(BUILD)/libmemtrace.a
+	$(say) CC $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) -Ibench -std=gnu11 $(WARN) -O2 -g -fno-omit-frame-pointer -fno-optimize-sibling-calls -pthread \
+		-Wl,--as-needed -o $@ $< $(BUILD)/bench/parts.a $(BUILD)/libmemtrace.a $(LDLIBS)
 
 # Fuzzers: damage what is read from files nobody vouches for, sanitized.
 FUZZ_S ?= 60
@@ -241,7 +254,7 @@ uninstall:
 
 ## format: rewrite the sources as .clang-format says
 format:
-	clang-format -i $(wildcard src/*/*.[ch] bpf/*.[ch] include/memtrace/*.h tests/*/*.[ch] bench/*.c)
+	clang-format -i $(wildcard src/*/*.[ch] bpf/*.[ch] include/memtrace/*.h tests/*/*.[ch] bench/*.c bench/parts/*.[ch])
 
 ## clean: remove build/
 clean:
@@ -249,8 +262,9 @@ clean:
 
 ## help: this list
 help:
-	@sed -n 's/^## //p' Makefile | awk -F': ' '{ printf "  %-10s %s\n", $$1, $$2 }'
+	@sed -n 's/^## //p' Makefile | awk -F': ' '{ printf "  %-14s %s\n", $$1, $$2 }'
 
-.PHONY: all demo check test unit system bench fuzz deps deps-test targets bench-programs install uninstall format clean help
+.PHONY: all demo check test unit system bench bench-compare fuzz deps deps-test targets bench-programs install uninstall format clean help
 .DELETE_ON_ERROR:
--include $(LIB_OBJ:.o=.d) $(PRELOAD_OBJ:.o=.d) $(PRELOAD_PURE:.o=.d) $(CLI_OBJ:.o=.d) $(UNIT_OBJ:.o=.d) $(SYSTEM_OBJ:.o=.d)
+-include $(LIB_OBJ:.o=.d) $(PRELOAD_OBJ:.o=.d) $(PRELOAD_PURE:.o=.d) $(CLI_OBJ:.o=.d) $(UNIT_OBJ:.o=.d) $(SYSTEM_OBJ:.o=.d) \
+	$(BENCH_PARTS:.o=.d)

@@ -17,14 +17,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <bpf/bpf.h>
-#include <bpf/libbpf.h>
-
-#include "base/message.h"
-#include "capture/allocators.h"
-#include "capture/process.h"
-#include "capture/programs.h"
 #include "memtrace/memtrace.h"
+#include "parts/floor.h"
+#include "parts/spread.h"
 
 #define ROUNDS_MAX 99
 
@@ -101,7 +96,7 @@ static void target_spawn(struct target *t, char *const *argv, int in, int out)
 static struct target target_start(const char *build, struct memtrace *session, long pairs, int depth,
 				  int threads)
 {
-	char program[4096], words[3][24], byte;
+	char program[4096], words[3][24], line[16] = "";
 	char *argv[] = { program, words[0], words[1], words[2], NULL };
 	struct target t = { .session = session };
 	int to[2], from[2];
@@ -117,7 +112,7 @@ static struct target target_start(const char *build, struct memtrace *session, l
 	close(from[1]);
 	t.in = to[1];
 	t.out = from[0];
-	if (read(t.out, &byte, 1) != 1)
+	if (read(t.out, line, sizeof(line) - 1) <= 0 || strcmp(line, "ready\n"))
 		die(program);
 	return t;
 }
@@ -139,93 +134,19 @@ static void target_end(struct target *t)
 		waitpid(t->pid, NULL, 0);
 }
 
-/* ---- the floor ----------------------------------------------------------------------------------- */
-
-struct floor {
-	struct probe_kind kind;
-	struct allocator_programs fds;
-	int return_fd, stack_fd; /* programs at the return: empty, or with the kernel's walk */
-	struct bpf_object *object;
-	struct allocators *allocators;
-	struct probe_set *set;
-	enum way way;
-	pid_t pid;
-};
-
-static void floor_open(struct floor *f, const char *build, enum way way)
-{
-	struct bpf_program *enters[3], *ret, *stack;
-	const char *const names[] = { "floor_malloc", "floor_free", "floor_enter" };
-	struct message why = { "" };
-	char path[4096];
-
-	memset(f, 0, sizeof(*f));
-	f->way = way;
-	if (probe_kind_init(&f->kind, way == ATTACHED, &why))
-		die(why.text);
-	snprintf(path, sizeof(path), "%s/bench/floor.bpf.o", build);
-	f->object = bpf_object__open(path);
-	if (!f->object)
-		die(path);
-	ret = bpf_object__find_program_by_name(f->object, "floor_return");
-	for (int i = 0; i < 3; i++)
-		enters[i] = bpf_object__find_program_by_name(f->object, names[i]);
-	for (int i = 0; i < 3 && f->kind.multi; i++)
-		bpf_program__set_expected_attach_type(enters[i], PROBE_ATTACH_MULTI);
-	stack = bpf_object__find_program_by_name(f->object, "floor_stack");
-	if (f->kind.multi) {
-		bpf_program__set_expected_attach_type(ret, PROBE_ATTACH_MULTI);
-		bpf_program__set_expected_attach_type(stack, PROBE_ATTACH_MULTI);
-	}
-	if (bpf_object__load(f->object))
-		die("loading the floor");
-	f->fds.malloc_fd = bpf_program__fd(enters[0]);
-	f->fds.free_fd = bpf_program__fd(enters[1]);
-	f->fds.enter_fd = bpf_program__fd(enters[2]);
-	f->return_fd = bpf_program__fd(ret);
-	f->stack_fd = bpf_program__fd(stack);
-	f->allocators = allocators_new(NULL, NULL);
-}
-
-static void floor_map(void *ctx, const struct process_map *map)
-{
-	const struct allocator_file *file;
-	struct floor *f = ctx;
-	char path[32];
-	int fd;
-
-	if (!map->executable || map->path[0] != '/' || f->set)
-		return;
-	fd = process_open_map(f->pid, map);
-	file = fd >= 0 ? allocators_file(f->allocators, fd, map->path) : NULL;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	if (file && file->site_cnt) {
-		struct probe_hook hooks[2 * file->site_cnt];
-		size_t n = programs_hooks(&f->fds, file->sites, file->site_cnt, hooks);
-
-		if (!n || probe_set_attach(&f->kind, path, f->way == ATTACHED ? f->pid : 0, hooks, n,
-					   &f->set))
-			die("attaching the floor");
-	}
-	if (fd >= 0)
-		close(fd);
-}
-
-static double run_floor(struct floor *f, struct target *t)
+static double run_floor(struct floor *floor, struct target *t, enum floor_program program)
 {
 	double ns;
 
-	f->pid = t->pid;
-	f->set = NULL;
-	process_each_map(t->pid, floor_map, f);
-	if (!f->set)
-		die("no allocator for the floor");
+	errno = -floor_attach(floor, t->pid, program);
+	if (errno)
+		die("the floor");
 	ns = target_run(t);
-	probe_set_detach(f->set);
+	floor_detach(floor);
 	return ns;
 }
 
-/* ---- memtrace ------------------------------------------------------------------------------------- */
+/* ---- memtrace ------------------------------------------------------------------------------- */
 
 /* A run that did not count right does not count; making threads allocates a little. */
 static void check_counts(const struct memtrace_snapshot *snap, uint64_t pairs, int threads)
@@ -268,71 +189,60 @@ static double run_memtrace(const char *build, enum way way, enum memtrace_stacks
 	return ns;
 }
 
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-static double median(double *values, int cnt)
-{
-	qsort(values, cnt, sizeof(*values), by_value);
-	return cnt % 2 ? values[cnt / 2] : (values[cnt / 2 - 1] + values[cnt / 2]) / 2;
-}
-
-static double run_variant(enum variant v, const char *build, struct floor *floor, long pairs,
-			  int depth, int threads)
+static double run_variant(enum variant v, const char *build, enum way way, struct floor *floor,
+			  long pairs, int depth, int threads)
 {
 	struct target t;
 	double ns;
 
 	if (v >= NO_STACKS)
-		return run_memtrace(build, floor->way, variant_stacks[v], pairs, depth, threads);
+		return run_memtrace(build, way, variant_stacks[v], pairs, depth, threads);
 	t = target_start(build, NULL, pairs, depth, threads);
-	floor->fds.return_fd = v == KERNEL_WALK ? floor->stack_fd : floor->return_fd;
-	ns = v == UNTRACED ? target_run(&t) : run_floor(floor, &t);
+	if (v == UNTRACED)
+		ns = target_run(&t);
+	else
+		ns = run_floor(floor, &t, v == KERNEL_WALK ? FLOOR_KERNEL_WALK : FLOOR_EMPTY);
 	target_end(&t);
 	return ns;
 }
 
-static void compare(const char *build, struct floor *floor, int depth, int threads, int rounds)
+static void compare(const char *build, enum way way, struct floor *floor, int depth, int threads,
+		    int rounds)
 {
 	static double ns[VARIANTS][ROUNDS_MAX];
 	const long pairs = 200000;
-	double medians[VARIANTS];
+	struct spread spreads[VARIANTS];
 
 	for (int round = 0; round < rounds; round++)
 		for (int v = 0; v < VARIANTS; v++)
-			ns[v][round] = run_variant(v, build, floor, pairs, depth, threads);
+			ns[v][round] = run_variant(v, build, way, floor, pairs, depth, threads);
 	printf("\n%s, %d frames, %d thread%s (median of %d interleaved runs of %ld pairs; %s)\n",
-	       floor->way == LAUNCHED ? "launched" : "attached", depth, threads,
-	       threads > 1 ? "s" : "", rounds, pairs,
-	       floor->kind.multi ? "multi-uprobe links" : "perf uprobes");
+	       way == LAUNCHED ? "launched" : "attached", depth, threads, threads > 1 ? "s" : "",
+	       rounds, pairs, floor_is_multi(floor) ? "multi-uprobe links" : "perf uprobes");
 	for (int v = 0; v < VARIANTS; v++)
-		medians[v] = median(ns[v], rounds);
+		spreads[v] = spread_of(ns[v], rounds);
 	for (int v = 0; v < VARIANTS; v++)
-		printf("  %-24s %9.1f ns/pair  %6.2fx floor  (%.1f .. %.1f)\n", variant_names[v],
-		       medians[v], medians[v] / medians[FLOOR], ns[v][0], ns[v][rounds - 1]);
+		printf("  %-24s %9.1f ns/pair  %6.2fx floor  (quartiles %.1f .. %.1f)\n",
+		       variant_names[v], spreads[v].median, spreads[v].median / spreads[FLOOR].median,
+		       spreads[v].q1, spreads[v].q3);
 	fflush(stdout);
 }
 
 int main(int argc, char **argv)
 {
 	int rounds = argc > 2 ? atoi(argv[2]) : 9;
-	struct floor floor;
 
 	if (argc < 2 || rounds < 1 || rounds > ROUNDS_MAX) {
 		fprintf(stderr, "usage: cost BUILD_DIR [ROUNDS]\n");
 		return 2;
 	}
 	for (int way = LAUNCHED; way <= ATTACHED; way++) {
-		floor_open(&floor, argv[1], way);
-		compare(argv[1], &floor, 3, 1, rounds);
-		compare(argv[1], &floor, 16, 1, rounds);
-		compare(argv[1], &floor, 3, 2, rounds);
-		allocators_free(floor.allocators);
-		bpf_object__close(floor.object);
+		struct floor *floor = floor_new(argv[1], way == ATTACHED);
+
+		compare(argv[1], way, floor, 3, 1, rounds);
+		compare(argv[1], way, floor, 16, 1, rounds);
+		compare(argv[1], way, floor, 3, 2, rounds);
+		floor_free(floor);
 	}
 	return 0;
 }

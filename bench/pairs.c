@@ -4,8 +4,8 @@
  *
  *	pairs PAIRS DEPTH THREADS
  *
- * Says 'r' on stdout, waits for a byte on stdin, runs, prints nanoseconds per pair, waits for the
- * end of stdin.
+ * Says "ready" on stdout, waits for a byte on stdin, runs, prints nanoseconds per pair, waits for
+ * the end of stdin.
  */
 #include <pthread.h>
 #include <stdint.h>
@@ -60,7 +60,7 @@ int main(int argc, char **argv)
 	depth = argc > 2 ? atoi(argv[2]) : 3;
 	if (threads > 64)
 		threads = 64;
-	if (write(1, "r", 1) != 1 || read(0, &byte, 1) != 1)
+	if (write(1, "ready\n", 6) != 6 || read(0, &byte, 1) != 1)
 		return 1;
 	start = now_ns();
 	for (int i = 1; i < threads; i++)

@@ -16,3 +16,6 @@ echo "== sampled sessions: are intervals what they say? =="
 echo
 echo "== scale, start and idle =="
 "$build/bench/scale" "$build"
+echo
+echo "== whole programs, and other tools =="
+"$build/bench/compare" "$build"

@@ -1,0 +1,3 @@
+.output /dev/stdout
+.print ready
+.output stdout
