@@ -70,7 +70,7 @@ static __always_inline struct mt_task *call_enter(struct pt_regs *ctx)
 {
 	struct mt_task *t = member_task();
 
-	if (!t || (with_preload && is_claimed(t)))
+	if (!t || (with_preload && is_left_to_library(ctx, t)))
 		return NULL;
 	if (!t->call)
 		return t;
@@ -124,7 +124,7 @@ static __always_inline u64 product(u64 a, u64 b)
 SEC("uprobe")
 int on_enter(struct pt_regs *ctx)
 {
-	u32 call = bpf_get_attach_cookie(ctx);
+	u32 call = MT_CALL_OF(bpf_get_attach_cookie(ctx));
 	u64 sp = PT_REGS_SP(ctx);
 	struct mt_task *t = call_enter(ctx);
 

@@ -12,16 +12,20 @@
 /* No stack pointer at a return is as high: a return probe takes no call of the library for its own. */
 #define SP_OF_LIBRARY (~0ULL - 8)
 
-/* Has the library claimed the thread's address space? Then probes on the allocators are too late. */
-static __always_inline bool is_claimed(const struct mt_task *t)
+/* Has the library claimed the thread's address space? Then a probe on an allocator is too late, but for
+ * one that the library does not call. */
+static __always_inline bool is_left_to_library(struct pt_regs *ctx, const struct mt_task *t)
 {
 	const struct mt_acct *a = acct_at(t->acct);
 
-	return a && a->lane == MT_LANE_PRELOAD;
+	if (!a || a->lane != MT_LANE_PRELOAD)
+		return false;
+	return !(a->flags & MT_ACCT_BESIDE) || !(bpf_get_attach_cookie(ctx) & MT_CALL_BESIDE);
 }
 
-/* The thread's state and account when the library's word counts there. */
-static __always_inline struct mt_task *claimed_task(struct mt_acct **acct)
+/* The thread's state and account when the library's word counts there: not inside a call of another
+ * allocator. */
+static __always_inline struct mt_task *claimed_task(struct pt_regs *ctx, struct mt_acct **acct)
 {
 	struct mt_task *t = member_task();
 	struct mt_acct *a;
@@ -33,6 +37,11 @@ static __always_inline struct mt_task *claimed_task(struct mt_acct **acct)
 		return NULL;
 	if (a->lane == MT_LANE_OPEN)
 		a->lane = MT_LANE_PRELOAD;
+	if (t->call && t->sp != SP_OF_LIBRARY) {
+		if (task_is_nested(ctx, t))
+			return NULL;
+		task_forget_stale(t, t->acct);
+	}
 	*acct = a;
 	return t;
 }
@@ -55,7 +64,7 @@ int preload_claim(struct pt_regs *ctx)
 {
 	struct mt_acct *a;
 
-	claimed_task(&a);
+	claimed_task(ctx, &a);
 	return 0;
 }
 
@@ -64,7 +73,7 @@ int preload_alloc(struct pt_regs *ctx)
 {
 	struct mt_spill none = {};
 	struct mt_acct *a = NULL;
-	struct mt_task *t = claimed_task(&a);
+	struct mt_task *t = claimed_task(ctx, &a);
 
 	if (!t || !a)
 		return 0;
@@ -79,7 +88,7 @@ int preload_free(struct pt_regs *ctx)
 {
 	struct mt_spill block = {};
 	struct mt_acct *a = NULL;
-	struct mt_task *t = claimed_task(&a);
+	struct mt_task *t = claimed_task(ctx, &a);
 	u64 addr = PT_REGS_PARM1(ctx);
 
 	if (!t || !a)
@@ -95,7 +104,7 @@ SEC("uprobe")
 int preload_realloc_begin(struct pt_regs *ctx)
 {
 	struct mt_acct *a = NULL;
-	struct mt_task *t = claimed_task(&a);
+	struct mt_task *t = claimed_task(ctx, &a);
 
 	if (!t || !a)
 		return 0;
@@ -113,7 +122,7 @@ int preload_realloc_end(struct pt_regs *ctx)
 	u64 new = PT_REGS_PARM2(ctx), count = PT_REGS_PARM5(ctx);
 	struct mt_spill old = {};
 	struct mt_acct *a = NULL;
-	struct mt_task *t = claimed_task(&a);
+	struct mt_task *t = claimed_task(ctx, &a);
 	bool begun;
 
 	if (!t || !a)
@@ -144,7 +153,7 @@ SEC("uprobe")
 int preload_failed(struct pt_regs *ctx)
 {
 	struct mt_acct *a = NULL;
-	struct mt_task *t = claimed_task(&a);
+	struct mt_task *t = claimed_task(ctx, &a);
 
 	if (t && a)
 		__sync_fetch_and_add(&a->failed_allocs, weighted ? PT_REGS_PARM3(ctx) : 1);

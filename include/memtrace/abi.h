@@ -130,6 +130,10 @@ enum mt_call {
 	MT_CALL_CNT,
 };
 
+/* Added to a cookie: the allocator is not the one that the preload library calls. */
+#define MT_CALL_BESIDE (1U << 16)
+#define MT_CALL_OF(cookie) ((__u32)(cookie) & (MT_CALL_BESIDE - 1))
+
 /* ---- tables ------------------------------------------------------------------------------------ */
 
 struct mt_bucket {
@@ -193,6 +197,7 @@ enum mt_acct_flag {
 	MT_ACCT_UNFOLLOWED = 1 << 2, /* probes are not in place yet, though it began */
 	MT_ACCT_LATE = 1 << 3,	     /* taken in a while after it began (followed_ns) */
 	MT_ACCT_HELD = 1 << 4,	     /* stopped at exec: what is probed now is not late */
+	MT_ACCT_BESIDE = 1 << 5,     /* has an allocator that the preload library does not see */
 };
 
 /* Who counts for an address space, so that nothing is counted twice. */

@@ -3,11 +3,15 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "capture/allocator.h"
+#include "capture/elf_file.h"
 #include "capture/family.h"
 #include "capture/place.h"
+#include "capture/usdt.h"
+#include "memtrace/preload.h"
 
 struct allocators {
 	struct allocator_file **files;
@@ -78,12 +82,36 @@ out:
 	return err;
 }
 
+static void see_site(void *ctx, const struct usdt_site *site)
+{
+	if (!strcmp(site->provider, MT_PRELOAD_PROVIDER))
+		*(bool *)ctx = true;
+}
+
+/* The preload library, of this session or another, has the family's names and is no allocator. */
+static bool is_preload_library(int fd)
+{
+	enum elf_file_error why;
+	struct elf_file file;
+	bool is = false;
+
+	if (elf_file_open(&file, fd, &why))
+		return false;
+	usdt_each(&file, see_site, &is);
+	elf_file_close(&file);
+	return is;
+}
+
 static void look(const struct allocators *a, int fd, const char *name, struct allocator_file *file)
 {
 	struct allocator found;
 
 	if (allocator_read(fd, &found))
 		return;
+	if (found.is_allocator && is_preload_library(fd)) {
+		allocator_fini(&found);
+		return;
+	}
 	file->is_static = found.is_static;
 	if (found.is_allocator && found.is_go) {
 		file->refused = "it has Go code, which return probes would crash";

@@ -258,6 +258,8 @@ char *preload_words(const struct preload *p, struct allocators *allocators, cons
 
 	if (!already || !*already)
 		return strdup(p->path);
+	if (strstr(already, p->path)) /* a memtrace inside another */
+		return strdup(already);
 	first = has_allocator(allocators, root, exe, already);
 	if (asprintf(&words, "%s:%s", first ? p->path : already, first ? already : p->path) < 0)
 		return NULL;

@@ -258,7 +258,8 @@ size_t programs_hooks(const struct allocator_programs *fds, const struct probe_s
 }
 
 int programs_attach_allocator(struct programs *p, const char *path, pid_t pid,
-			      const struct probe_site *sites, size_t cnt, struct probe_set **set)
+			      const struct probe_site *sites, size_t cnt, uint32_t extra,
+			      struct probe_set **set)
 {
 	struct probe_hook *hooks = calloc(cnt, 2 * sizeof(*hooks));
 	struct allocator_programs fds;
@@ -271,6 +272,8 @@ int programs_attach_allocator(struct programs *p, const char *path, pid_t pid,
 		fds.enter_fd = bpf_program__fd(p->on_allocators->progs.on_enter);
 		fds.return_fd = bpf_program__fd(p->on_allocators->progs.on_return);
 		n = programs_hooks(&fds, sites, cnt, hooks);
+		for (size_t i = 0; i < n; i++)
+			hooks[i].cookie |= extra;
 		err = n ? probe_set_attach(&p->kind, path, pid, hooks, n, set) : -ENOMEM;
 	}
 	free(hooks);
@@ -279,9 +282,12 @@ int programs_attach_allocator(struct programs *p, const char *path, pid_t pid,
 
 int programs_of_preload(const struct programs *p, const char *site)
 {
-#define X(name)                                              \
-	if (!strcmp(site, #name + strlen("preload_")))       \
-		return bpf_program__fd(p->skel->progs.name);
+	char name[64];
+
+	snprintf(name, sizeof(name), "preload_%s", site);
+#define X(program)                                              \
+	if (!strcmp(name, #program))                            \
+		return bpf_program__fd(p->skel->progs.program);
 	PRELOAD_PROGRAMS(X)
 #undef X
 	return -ENOENT;

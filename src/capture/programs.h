@@ -59,9 +59,10 @@ struct allocator_programs {
 size_t programs_hooks(const struct allocator_programs *fds, const struct probe_site *sites, size_t cnt,
 		      struct probe_hook *hooks);
 
-/* Probes an allocator; see probe_set_attach(). */
+/* Probes an allocator; see probe_set_attach(). extra is added to the cookies: 0 or MT_CALL_BESIDE. */
 int programs_attach_allocator(struct programs *programs, const char *path, pid_t pid,
-			      const struct probe_site *sites, size_t cnt, struct probe_set **set);
+			      const struct probe_site *sites, size_t cnt, uint32_t extra,
+			      struct probe_set **set);
 
 /* The program for a site of the preload library, by the site's name: an fd, or -ENOENT. */
 int programs_of_preload(const struct programs *programs, const char *site);

@@ -635,6 +635,7 @@ void memtrace_close(struct memtrace *s)
 	free(s->reported);
 	free(s->exes);
 	free(s->preload_words);
+	free(s->left);
 	free(s->program);
 	free(s->cgroup_path);
 	free(s->target_text);

@@ -52,6 +52,10 @@ struct past_account {
 	int64_t rss_bytes;
 };
 
+struct file_key {
+	uint64_t dev, ino;
+};
+
 struct root {
 	pid_t pid;
 	uint32_t slot;
@@ -80,6 +84,8 @@ struct memtrace {
 	struct launch *launch;
 	struct preload *preload; /* the library; NULL: every lane is uprobe */
 	char *preload_words;	 /* LD_PRELOAD of the command then */
+	struct file_key *left;	 /* allocators that the library calls */
+	size_t left_cnt;
 	struct gate *gate; /* NULL: a launched tree is stopped at exec instead */
 	int epoll_fd;
 
@@ -108,6 +114,14 @@ struct memtrace {
 uint64_t session_now_ns(void);
 void session_log(struct memtrace *s, enum memtrace_log level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* lanes.c: what to do with a file that a process maps. late: it has done so already. */
+enum lanes_file {
+	LANES_PROBE, /* as ever */
+	LANES_LEAVE, /* to the preload library */
+	LANES_BESIDE, /* probe it with MT_CALL_BESIDE: the library does not see it */
+};
+enum lanes_file lanes_of_file(struct memtrace *s, int fd, const char *path, pid_t pid, bool late);
 
 /* targets.c */
 int targets_start(struct memtrace *s); /* probes in place, accounts open */

@@ -75,7 +75,7 @@ enum { PROBED_BEFORE = 1, PROBED_NOW };
 
 /* Probes an open file if it holds an allocator: PROBED_* when it does, 0 when not, or a negative
  * errno (counted as a loss, unless the process ended first). */
-static int attach_file(struct memtrace *s, int fd, const char *name, pid_t pid)
+static int attach_file_as(struct memtrace *s, int fd, const char *name, pid_t pid, uint32_t extra)
 {
 	const struct allocator_file *file = allocators_file(s->allocators, fd, name);
 	struct attached *grown, entry = { .pid = pid };
@@ -95,7 +95,7 @@ static int attach_file(struct memtrace *s, int fd, const char *name, pid_t pid)
 		return 0;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	err = programs_attach_allocator(&s->programs, path, pid, file->sites, file->site_cnt,
-					&entry.set);
+					extra, &entry.set);
 	if (err == -ESRCH) {
 		/* no trouble: its row says that it was not followed */
 		session_log(s, MEMTRACE_LOG_INFO, "cannot probe %s for pid %d: it ended", name, pid);
@@ -122,6 +122,11 @@ static int attach_file(struct memtrace *s, int fd, const char *name, pid_t pid)
 	session_log(s, MEMTRACE_LOG_INFO, "%zu functions probed in %s%s", file->site_cnt, name,
 		    pid ? "" : " (by inode)");
 	return PROBED_NOW;
+}
+
+static int attach_file(struct memtrace *s, int fd, const char *name, pid_t pid)
+{
+	return attach_file_as(s, fd, name, pid, 0);
 }
 
 /* ---- processes that run already ------------------------------------------------------------------ */
@@ -173,42 +178,26 @@ static void see_map(void *ctx, const struct process_map *map)
 		walk->err = got;
 }
 
-/* The preload library is in the process, and sees its allocator: the program has none of its own. */
-static bool is_preloaded(struct memtrace *s, pid_t pid)
+/* Probes a file that a process maps, if that is not left to the preload library; PROBED_* as above. */
+static int attach_mapped(struct memtrace *s, int fd, const char *path, pid_t pid, bool late,
+			 enum lanes_file lane)
 {
-	const struct allocator_file *file;
-	char path[32];
-	bool own;
-	int fd;
-
-	if (!preload_is_mapped(s->preload, pid))
-		return false;
-	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	file = fd >= 0 ? allocators_file(s->allocators, fd, path) : NULL;
-	own = !file || file->site_cnt;
-	if (fd >= 0)
-		close(fd);
-	return !own;
-}
-
-/* A file that a process maps is not to be probed: it is the library, or the library is there already. */
-static bool leave_to_library(struct memtrace *s, const struct stat *st, pid_t pid)
-{
-	return s->preload && (preload_is(s->preload, st) || is_preloaded(s, pid));
+	if (lane == LANES_LEAVE) {
+		targets_know_code(s, fd, path);
+		return 0;
+	}
+	return attach_file_as(s, fd, path, late && s->by_pid ? pid : 0,
+			      lane == LANES_BESIDE ? MT_CALL_BESIDE : 0);
 }
 
 int targets_attach_map(struct memtrace *s, pid_t pid, const struct process_map *map)
 {
-	int fd = process_open_map(pid, map), got = 0;
-	struct stat st;
+	int fd = process_open_map(pid, map), got;
 
 	if (fd < 0)
 		return fd;
-	if (!fstat(fd, &st) && leave_to_library(s, &st, pid))
-		targets_know_code(s, fd, map->path);
-	else
-		got = attach_file(s, fd, map->path, s->by_pid ? pid : 0);
+	got = attach_mapped(s, fd, map->path, pid, true,
+			    lanes_of_file(s, fd, map->path, pid, true));
 	close(fd);
 	return got < 0 ? got : got == PROBED_NOW;
 }
@@ -485,25 +474,31 @@ static void know_file(struct memtrace *s, const struct stat *st, uint32_t known)
 /* A file of the tree that is about to be mapped. What can be foreseen at an exec gets private copies;
  * the file itself is open already, and what no one foresaw (dlopen, an LD_PRELOAD for one child,
  * another root) comes here by itself: these are probed where they are. */
+static bool holds_allocator(struct memtrace *s, int fd, const char *path)
+{
+	const struct allocator_file *file = allocators_file(s->allocators, fd, path);
+
+	return file && file->site_cnt;
+}
+
 static bool see_visit(void *ctx, const struct gate_visit *v)
 {
 	const struct allocator_file *file;
 	struct memtrace *s = ctx;
+	enum lanes_file lane;
 	char path[PATH_MAX];
 	struct stat st;
 
 	if (fstat(v->fd, &st))
 		return true;
-	if (!v->exec && leave_to_library(s, &st, v->pid)) {
-		targets_know_code(s, v->fd, v->path);
-		/* an allocator may be opened next by a process without the library */
-		file = preload_is(s->preload, &st) ? NULL :
-						     allocators_file(s->allocators, v->fd, v->path);
-		return !file || !file->site_cnt;
+	if (!v->exec) {
+		lane = lanes_of_file(s, v->fd, v->path, v->pid, false);
+		attach_mapped(s, v->fd, v->path, v->pid, false, lane);
+		/* the next process that opens it may have no library, or call it past the library */
+		return lane == LANES_PROBE || preload_is(s->preload, &st) ||
+		       !holds_allocator(s, v->fd, v->path);
 	}
 	attach_file(s, v->fd, v->path, 0);
-	if (!v->exec)
-		return true;
 	snprintf(path, sizeof(path), "%s", v->path);
 	process_path_inside(v->pid, path);
 	prepare_next(s, v->pid, path);
