@@ -311,9 +311,10 @@ static int by_order(const void *a, const void *b)
 	return order(a) - order(b);
 }
 
-int preload_attach(struct preload *p, struct programs *programs, int fd)
+int preload_attach(struct preload *p, struct programs *programs, int fd, bool inspected)
 {
-	uint64_t step = programs->kind.multi && probes_nop5_is_fast() ? MT_PRELOAD_NOP5 : 0;
+	bool fast = programs->kind.multi && !inspected && probes_nop5_is_fast();
+	uint64_t step = fast ? MT_PRELOAD_NOP5 : 0;
 	struct probe_hook hooks[SITES_MAX];
 	char path[32];
 	struct stat st;

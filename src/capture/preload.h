@@ -43,8 +43,9 @@ const char *preload_refusal(struct allocators *allocators, const char *root, con
 char *preload_words(const struct preload *preload, struct allocators *allocators, const char *root,
 		    const char *exe, const char *already);
 
-/* Hangs the programs on the sites of the copy, which is open in fd (borrowed). */
-int preload_attach(struct preload *preload, struct programs *programs, int fd);
+/* Hangs the programs on the sites of the copy, which is open in fd (borrowed). inspected: a debugger will
+ * look at who is stopped there, so the kernel's faster way, by a page no debugger knows, is not taken. */
+int preload_attach(struct preload *preload, struct programs *programs, int fd, bool inspected);
 void preload_detach(struct preload *preload);
 
 /* Is that file the copy? Has the process mapped it? */

@@ -412,7 +412,7 @@ static int use_preload(struct memtrace *s)
 		return preload_configure(s->preload, &config);
 	if (wanted)
 		return err;
-	session_log(s, MEMTRACE_LOG_WARN, "uprobe lane: %s", s->error.text);
+	s->no_preload = s->error; /* to be said once it is known that there will be a trace */
 	s->error = (struct message){ "" };
 	return 0;
 }
@@ -454,6 +454,8 @@ int memtrace_launch(struct memtrace *s, const struct memtrace_command *command, 
 	err = command_text(s, command->argv);
 	if (err)
 		return err;
+	if (s->no_preload.text[0])
+		session_log(s, MEMTRACE_LOG_WARN, "uprobe lane: %s", s->no_preload.text);
 	if (s->preload) {
 		s->preload_words = preload_words(s->preload, s->allocators, "/", s->program,
 						 getenv("LD_PRELOAD"));

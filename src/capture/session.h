@@ -84,6 +84,7 @@ struct memtrace {
 	struct launch *launch;
 	struct preload *preload; /* the library; NULL: every lane is uprobe */
 	char *preload_words;	 /* LD_PRELOAD of the command then */
+	struct message no_preload; /* why it is NULL although it was wanted */
 	struct file_key *left;	 /* allocators that the library calls */
 	size_t left_cnt;
 	struct gate *gate; /* NULL: a launched tree is stopped at exec instead */

@@ -529,7 +529,8 @@ static int place_library(struct memtrace *s)
 	if (err)
 		return message_set(&s->error, err, "cannot give the command a copy of %s: %s (use --lane "
 				   "uprobe)", preload_path(s->preload), strerror(-err));
-	err = preload_attach(s->preload, &s->programs, copy);
+	err = preload_attach(s->preload, &s->programs, copy,
+			     s->options.on_limit == MEMTRACE_LIMIT_STOP);
 	targets_know_code(s, copy, preload_path(s->preload));
 	close(copy);
 	if (err)

@@ -13,6 +13,9 @@
 
 SUITE(programs);
 
+/* Programs copy their environment, and memtrace adds its library to it. */
+static const char with_library[] = "LD_PRELOAD=" PRELOAD_LIB;
+
 /* What valgrind adds to its client's environment; PWD is from the shell of its script, which sets
  * it where sudo left it out. */
 static size_t valgrind_env(const char **env, size_t room)
@@ -22,7 +25,7 @@ static size_t valgrind_env(const char **env, size_t room)
 	size_t cnt = 0;
 
 	need("valgrind");
-	run(&(struct start){ .argv = LIST("valgrind", "-q", "env") }, &child);
+	run(&(struct start){ .argv = LIST("valgrind", "-q", "env"), .env = LIST(with_library) }, &child);
 	for (text = file_text(child->out); *text; text += strcspn(text, "\n") + 1) {
 		const char *line = text_of("%.*s", (int)strcspn(text, "\n"), text);
 
@@ -36,14 +39,15 @@ static size_t valgrind_env(const char **env, size_t room)
 
 static void expect_same_as_valgrind(const char *const *argv, const char *const *env)
 {
-	const char *all[WORDS_MAX] = { NULL };
-	struct usage seen = valgrind_usage(argv, env, NULL);
+	const char *all[WORDS_MAX] = { NULL }, *valgrinds[WORDS_MAX] = { with_library };
 	size_t cnt = valgrind_env(all, WORDS_MAX / 2);
+	struct usage seen;
 	struct tracer tracer;
 	json_t *report, *row;
 
-	while (env && *env)
-		all[cnt++] = *env++;
+	for (size_t i = 0; env && env[i]; i++)
+		all[cnt++] = valgrinds[i + 1] = env[i];
+	seen = valgrind_usage(argv, valgrinds, NULL);
 	tracer_start(&tracer, &(struct tracer_start){ .command = argv, .env = all });
 	report = tracer_finish(&tracer);
 	expect_exit(tracer.child, 0);

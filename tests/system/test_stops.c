@@ -105,8 +105,11 @@ static void stack_by_gdb(struct stack *stack, pid_t pid)
 	for (line = file_text(child->out); *line; line += strcspn(line, "\n"), line += *line == '\n') {
 		unsigned long long pc;
 
-		if (stack->cnt < FRAMES && sscanf(line, "frame %llx", &pc) == 1)
-			stack->frames[stack->cnt++] = frame_at(maps, pc - 1);
+		if (stack->cnt == FRAMES || sscanf(line, "frame %llx", &pc) != 1)
+			continue;
+		stack->frames[stack->cnt] = frame_at(maps, pc - 1);
+		/* the preload library is where it stopped, and no caller */
+		stack->cnt += stack->cnt || !strstr(stack->frames[0].module, "libmemtrace-preload");
 	}
 	cr_assert_gt(stack->cnt, 0, "%s%s", file_text(child->out), file_text(child->err));
 }
