@@ -90,10 +90,11 @@ static void look_at_map(struct memtrace *s, const struct record *record)
 	    bpf_map_lookup_elem(bpf_map__fd(s->programs.skel->maps.members), &tgid, &member) ||
 	    !member.acct || member.acct >= s->tables.acct_cnt)
 		return;
-	if (record->time_ns < s->tables.accts[member.acct].start_ns)
-		return; /* of the image before its exec */
 	keep_file(s, tgid, record->start, record->time_ns);
-	if (targets_attach_map(s, tgid, &map) <= 0)
+	/* of the image before its exec, or what exec itself mapped, which was looked at then */
+	a = &s->tables.accts[member.acct];
+	if (a->flags & MT_ACCT_FROM_START && record->time_ns < a->start_ns)
+		return;
 		return;
 	a = &s->tables.accts[member.acct];
 	if (a->state != MT_ACCT_LIVE || a->tgid != tgid || a->flags & MT_ACCT_HELD)
