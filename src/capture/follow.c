@@ -95,8 +95,8 @@ static void look_at_map(struct memtrace *s, const struct record *record)
 	a = &s->tables.accts[member.acct];
 	if (a->flags & MT_ACCT_FROM_START && record->time_ns < a->start_ns)
 		return;
+	if (targets_attach_map(s, tgid, &map) <= 0)
 		return;
-	a = &s->tables.accts[member.acct];
 	if (a->state != MT_ACCT_LIVE || a->tgid != tgid || a->flags & MT_ACCT_HELD)
 		return;
 	mark_late(a);
