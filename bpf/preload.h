@@ -68,18 +68,61 @@ int preload_claim(struct pt_regs *ctx)
 	return 0;
 }
 
-SEC("uprobe")
-int preload_alloc(struct pt_regs *ctx)
+/* Is this the end of a realloc? Sites of allocations and of these ends share a program, because most of
+ * what it is made of is the same and costs the verifier long. Asking for the cookie costs the probe, and
+ * between begin and end only a signal handler allocates; without a begin there is an end only where
+ * blocks are sampled. */
+static __always_inline bool is_realloc_end(struct pt_regs *ctx, const struct mt_task *t)
 {
-	struct mt_spill none = {};
+	bool begun = t->call == MT_CALL_REALLOC && t->sp == SP_OF_LIBRARY;
+
+	return (begun || weighted) && bpf_get_attach_cookie(ctx) == MT_CALL_REALLOC;
+}
+
+/* Settles what the realloc replaced: in *old. False: there is no new block to put in. */
+static __always_inline bool realloc_ended(struct pt_regs *ctx, struct mt_task *t, struct mt_acct *a,
+					  struct mt_spill *old)
+{
+	u64 new = PT_REGS_PARM2(ctx), count = PT_REGS_PARM5(ctx);
+	bool begun = t->call == MT_CALL_REALLOC && t->sp == SP_OF_LIBRARY;
+
+	t->call = MT_CALL_NONE;
+	block_announced(t, PT_REGS_PARM3(ctx), count);
+	if (!begun) {
+		t->arg = 0;
+		t->old.born_ns = 0;
+	}
+	if (!new) {
+		if (begun || count)
+			realloc_gave_nothing(t, a, weighted ? count : 1);
+		return false;
+	}
+	realloc_succeeded(t, a, old);
+	if (!count && old->born_ns)
+		discharge(a, t->acct, old);
+	return count;
+}
+
+/* The end of an allocation: alloc(ptr, size, weight, count), or of a realloc. */
+SEC("uprobe")
+int preload_put(struct pt_regs *ctx)
+{
+	u64 addr = PT_REGS_PARM1(ctx);
+	struct mt_spill old = {};
 	struct mt_acct *a = NULL;
 	struct mt_task *t = claimed_task(ctx, &a);
 
 	if (!t || !a)
 		return 0;
-	block_announced(t, PT_REGS_PARM2(ctx), PT_REGS_PARM4(ctx));
+	if (is_realloc_end(ctx, t)) {
+		if (!realloc_ended(ctx, t, a, &old))
+			return 0;
+		addr = PT_REGS_PARM2(ctx);
+	} else {
+		block_announced(t, PT_REGS_PARM2(ctx), PT_REGS_PARM4(ctx));
+	}
 	stack_begin(ctx, t, true);
-	charge(t, a, PT_REGS_PARM1(ctx), &none);
+	charge(t, a, addr, &old);
 	return 0;
 }
 
@@ -113,39 +156,6 @@ int preload_realloc_begin(struct pt_regs *ctx)
 	t->old.born_ns = 0;
 	block_take(a, t->acct, t->arg, &t->old);
 	t->call = MT_CALL_REALLOC;
-	return 0;
-}
-
-SEC("uprobe")
-int preload_realloc_end(struct pt_regs *ctx)
-{
-	u64 new = PT_REGS_PARM2(ctx), count = PT_REGS_PARM5(ctx);
-	struct mt_spill old = {};
-	struct mt_acct *a = NULL;
-	struct mt_task *t = claimed_task(ctx, &a);
-	bool begun;
-
-	if (!t || !a)
-		return 0;
-	begun = t->call == MT_CALL_REALLOC && t->sp == SP_OF_LIBRARY;
-	t->call = MT_CALL_NONE;
-	block_announced(t, PT_REGS_PARM3(ctx), count);
-	if (!begun) {
-		t->arg = 0;
-		t->old.born_ns = 0;
-	}
-	if (!new) {
-		if (begun || count)
-			realloc_gave_nothing(t, a, weighted ? count : 1);
-		return 0;
-	}
-	realloc_succeeded(t, a, &old);
-	if (count) {
-		stack_begin(ctx, t, true);
-		charge(t, a, new, &old);
-	} else if (old.born_ns) {
-		discharge(a, t->acct, &old);
-	}
 	return 0;
 }
 

@@ -332,10 +332,11 @@ int preload_attach(struct preload *p, struct programs *programs, int fd, bool in
 	qsort(p->sites, p->site_cnt, sizeof(p->sites[0]), by_order);
 	for (size_t i = 0; i < p->site_cnt && !err; i++) {
 		hooks[i] = (struct probe_hook){
-			.prog_fd = programs_of_preload(programs, p->sites[i].name),
 			.offset = p->sites[i].offset + step,
 			.semaphore = p->sites[i].semaphore,
 		};
+		hooks[i].prog_fd = programs_of_preload(programs, p->sites[i].name,
+						       &hooks[i].cookie);
 		if (hooks[i].prog_fd < 0)
 			err = hooks[i].prog_fd;
 	}

@@ -17,8 +17,7 @@
 /* Which of them hang on allocators, on the preload library, on process life. */
 #define ALLOCATOR_PROGRAMS(X) X(on_malloc) X(on_free) X(on_enter) X(on_return)
 #define PRELOAD_PROGRAMS(X) \
-	X(preload_claim) X(preload_alloc) X(preload_free) X(preload_realloc_begin) \
-	X(preload_realloc_end) X(preload_failed)
+	X(preload_claim) X(preload_put) X(preload_free) X(preload_realloc_begin) X(preload_failed)
 #define LIFE_PROGRAMS(X) X(on_newtask) X(on_exec) X(on_exit) X(settle_tasks) X(list_code)
 
 static int quiet(enum libbpf_print_level level, const char *format, va_list args)
@@ -280,11 +279,13 @@ int programs_attach_allocator(struct programs *p, const char *path, pid_t pid,
 	return err;
 }
 
-int programs_of_preload(const struct programs *p, const char *site)
+int programs_of_preload(const struct programs *p, const char *site, uint64_t *cookie)
 {
+	bool puts = !strcmp(site, "alloc") || !strcmp(site, "realloc_end");
 	char name[64];
 
-	snprintf(name, sizeof(name), "preload_%s", site);
+	snprintf(name, sizeof(name), "preload_%s", puts ? "put" : site);
+	*cookie = !strcmp(site, "realloc_end") ? MT_CALL_REALLOC : MT_CALL_NONE;
 #define X(program)                                              \
 	if (!strcmp(name, #program))                            \
 		return bpf_program__fd(p->skel->progs.program);

@@ -64,8 +64,9 @@ int programs_attach_allocator(struct programs *programs, const char *path, pid_t
 			      const struct probe_site *sites, size_t cnt, uint32_t extra,
 			      struct probe_set **set);
 
-/* The program for a site of the preload library, by the site's name: an fd, or -ENOENT. */
-int programs_of_preload(const struct programs *programs, const char *site);
+/* The program for a site of the preload library, by the site's name, and its cookie there: an fd, or
+ * -ENOENT. */
+int programs_of_preload(const struct programs *programs, const char *site, uint64_t *cookie);
 
 /* Settles what threads were doing when tracing was closed (MT_EPOCH_CLOSED); the probes must be gone. */
 int programs_settle(struct programs *programs);
