@@ -122,6 +122,12 @@ static int attempt(struct comparison *c, size_t wi, size_t vi, struct attempt *a
 	return checked ? checked : err;
 }
 
+/* In which rounds a variant runs: one that was asked for by name, in all. */
+static unsigned int every(const struct comparison *c, size_t vi)
+{
+	return c->options.variants ? 1 : c->variants[vi]->every;
+}
+
 static void run_cell(struct comparison *c, size_t wi, size_t vi, size_t round)
 {
 	struct grid_cell *cell = &c->grid->cells[wi][vi];
@@ -130,7 +136,7 @@ static void run_cell(struct comparison *c, size_t wi, size_t vi, size_t round)
 	bool quiet;
 	int err;
 
-	if (cell->skipped[0] || round % c->variants[vi]->every)
+	if (cell->skipped[0] || round % every(c, vi))
 		return;
 	quiet = quiet_await(QUIET_S);
 	err = attempt(c, wi, vi, &a, why);
@@ -160,7 +166,7 @@ static void run_round(struct comparison *c, size_t wi, size_t round)
 
 	for (unsigned int pass = 0; pass < 2; pass++)
 		for (size_t vi = 0; vi < c->grid->variant_cnt; vi++)
-			if ((c->variants[vi]->every > 1) == pass)
+			if ((every(c, vi) > 1) == pass)
 				order[cnt++] = vi;
 	for (size_t i = 0; i < cnt; i++)
 		run_cell(c, wi, order[round % 2 ? cnt - 1 - i : i], round);

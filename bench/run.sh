@@ -4,7 +4,7 @@
 set -eu
 build=$1
 echo "== cost of an exact malloc+free pair =="
-"$build/bench/cost" "$build" "${ROUNDS:-9}"
+"$build/bench/cost" "$build" "${ROUNDS:-7}"
 echo
 echo "== unwind tables: made, and kept from another session =="
 lib=/usr/lib/$(gcc -print-multiarch)
