@@ -124,7 +124,7 @@ Test(unwind_truth, a_redis_server)
 
 	need("redis-server");
 	need("redis-cli");
-	witnessed_start(&w, "redis-server",
+	witnessed_start(&w, "preload", "redis-server",
 			LIST("redis-server", "--port", "0", "--unixsocket", socket, "--save", "",
 			     "--appendonly", "no", "--dir", stage_path("")),
 			NULL, out.out);
@@ -155,7 +155,7 @@ Test(unwind_truth, an_nginx_server)
 	struct witnessed w;
 
 	need("nginx");
-	witnessed_start(&w, "nginx",
+	witnessed_start(&w, "preload", "nginx",
 			LIST("nginx", "-p", stage_path(""), "-c", config, "-e", "stderr"), NULL, 0);
 	wait_for_file(watch, "nginx.pid");
 	for (int i = 0; i < 50; i++)
@@ -221,7 +221,7 @@ Test(unwind_truth, recursion_deeper_than_the_limit_is_cut_there_and_says_so)
 {
 	struct witnessed w;
 
-	witnessed_start(&w, "depths", LIST(target_path("stack_shapes"), "depths"), NULL, 0);
+	witnessed_start(&w, "uprobe", "depths", LIST(target_path("stack_shapes"), "depths"), NULL, 0);
 	witnessed_finish(&w, NULL);
 	cr_expect_lt(w.complete, 99.5);
 	cr_expect_gt(w.stacks, 100);
@@ -237,7 +237,7 @@ Test(unwind_truth, a_signal_at_every_instruction)
 {
 	struct witnessed w;
 
-	witnessed_start(&w, "stepped", LIST(target_path("stack_shapes"), "stepped"), NULL, 0);
+	witnessed_start(&w, "uprobe", "stepped", LIST(target_path("stack_shapes"), "stepped"), NULL, 0);
 	witnessed_finish(&w, LIST("_dl_runtime_resolve", "no_allocation"));
 	cr_expect_geq(w.stacks, 1000);
 	cr_expect_eq(w.equal + w.cut, w.stacks);

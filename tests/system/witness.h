@@ -21,15 +21,15 @@ struct witnessed {
 	double complete;	   /* percent of the allocations whose stack has its root */
 };
 
-/* Starts memtrace on a command that the witness watches. env is the command's. */
-void witnessed_start(struct witnessed *w, const char *name, const char *const *argv,
-		     const char *const *env, int out_fd);
+/* Starts memtrace on a command that the witness watches, in a lane. env is the command's. */
+void witnessed_start(struct witnessed *w, const char *lane, const char *name,
+		     const char *const *argv, const char *const *env, int out_fd);
 
 /* Waits for the end and compares. Stacks may end early in functions whose names begin with one of
  * cut_at (NULL: none), where memtrace must say unsupported_rule; what is there must be right. */
 void witnessed_finish(struct witnessed *w, const char *const *cut_at);
 
-/* Both. At least so many stacks, and 99.5 % of the allocations have their stack's root. */
+/* Both, in each lane. At least so many stacks, and 99.5 % of the allocations have their stack's root. */
 void expect_witnessed(const char *name, const char *const *argv, const char *const *env,
 		      size_t stacks_min);
 
