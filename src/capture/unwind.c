@@ -56,6 +56,13 @@ static bool add_module(const struct moment *m, const struct module_range *range)
 	return !err;
 }
 
+/* Memory that is a file, as compilers map what they make, and of no build: its process may be gone, and
+ * the file with it. */
+static bool is_generated(const struct module_id *id)
+{
+	return !id->build_id_len && !strncmp(id->path, "/memfd:", strlen("/memfd:"));
+}
+
 static enum found find_rule(const struct moment *m, uint64_t pc, uint32_t *rule)
 {
 	const struct module_range *range = modules_find_at(m->modules, pc, m->time_ns);
@@ -63,7 +70,7 @@ static enum found find_rule(const struct moment *m, uint64_t pc, uint32_t *rule)
 	if (!range || range->module->id.path[0] != '/')
 		return FOUND_NO_MODULE;
 	if (!code_knows_module(m->code, range->module) && !add_module(m, range))
-		return FOUND_NO_TABLE;
+		return is_generated(&range->module->id) ? FOUND_NO_MODULE : FOUND_NO_TABLE;
 	return code_module_rule(m->code, range->module, module_file_offset(range, pc), rule) ?
 		       FOUND_RULE :
 		       FOUND_NO_TABLE;
