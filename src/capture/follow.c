@@ -357,6 +357,8 @@ int follow_harvest(struct memtrace *s)
 		any_over |= over[slot];
 	}
 	if (any_fresh) {
+		/* stacks they sent before they ended, which may have come since the rings were read */
+		ring_buffer__consume(s->news);
 		follow_drain_maps(s, false);
 		cnt = gather_accounts(&s->tables, fresh, &options, &records);
 		if (cnt < 0)
