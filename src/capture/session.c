@@ -156,10 +156,12 @@ static int load_parts(struct memtrace *s)
 					  .by_pid = s->by_pid,
 					  .preload = s->preload,
 					  .weighted = s->options.sampling != MEMTRACE_SAMPLING_NONE,
+					  .allocators_later = s->preload,
+					  .verified = log_verified,
+					  .verified_ctx = s,
 				  }, &s->error);
 	if (err)
 		return err;
-	programs_each_verified(&s->programs, log_verified, s);
 	err = tables_init(&s->tables, s->programs.skel, s->slot_cnt, s->options.max_memory_bytes,
 			  &s->error);
 	if (err)
