@@ -92,10 +92,12 @@ static __always_inline void variance_add(struct mt_site *s, u64 size, u64 count)
 		__sync_fetch_and_add(&s->variance_high, high);
 }
 
-static __always_inline void site_add(struct mt_acct *a, const struct mt_spill *block, bool threaded)
+/* A block that counts for that many, and as many bytes. */
+static __always_inline void site_add(struct mt_acct *a, const struct mt_spill *block, u64 count,
+				     u64 bytes, bool threaded)
 {
 	struct mt_site *s = block->site ? site_at(block->site) : NULL;
-	u64 count = block_count(block), bytes = block_bytes(block), now;
+	u64 now;
 
 	if (!s) {
 		figure_add(&a->unsited_blocks, count, true);
@@ -224,13 +226,13 @@ static __always_inline u32 size_class(u64 size)
 	return class < MT_SIZE_CLASSES ? class : MT_SIZE_CLASSES - 1;
 }
 
-static __always_inline void size_count(const struct mt_spill *block)
+static __always_inline void size_count(u64 size, u64 count)
 {
 	struct mt_percpu *counters = percpu_counters();
-	u32 class = size_class(block->size);
+	u32 class = size_class(size);
 
 	if (counters && class < MT_SIZE_CLASSES)
-		__sync_fetch_and_add(&counters->size_classes[class], block_count(block));
+		__sync_fetch_and_add(&counters->size_classes[class], count);
 }
 
 #endif

@@ -35,16 +35,28 @@ static __always_inline int block_take(struct mt_acct *a, u32 slot, u64 addr, str
 	return 1;
 }
 
-/* A block came to be at addr: the table, then the figures. old is what a realloc replaced (born_ns 0:
- * nothing). Its stack has begun (stack_begin()). */
-static __always_inline void charge(struct mt_task *t, struct mt_acct *a, u64 addr,
+/* A block was freed. */
+static __always_inline void block_free(struct mt_task *t, struct mt_acct *a, u64 addr)
+{
+	struct mt_spill block = {};
+
+	if (block_take(a, t->acct, addr, &block))
+		discharge(a, t->acct, &block);
+	else
+		unknown_free(a, t->acct, addr);
+}
+
+/* A block of t->size came to be at addr: the table, then the figures. old is what a realloc replaced
+ * (born_ns 0: nothing). Its stack has begun (stack_begin()). weight is a constant where nothing is
+ * ever weighed: the arithmetic is then not done. */
+static __always_inline void charge(struct mt_task *t, struct mt_acct *a, u64 addr, u64 weight,
 				   const struct mt_spill *old)
 {
 	struct mt_spill block = { .size = t->size, .born_ns = bpf_ktime_get_ns(),
-				  .weight = t->weight };
-	u64 key = live_key(addr, t->acct);
+				  .weight = weight };
+	u64 key = live_key(addr, t->acct), count = block_count(&block), bytes = block_bytes(&block);
 	bool threaded = a->threaded;
-	s64 bytes, count;
+	s64 more_bytes, more_count;
 
 	stack_take(t, a);
 	block.site = t->stack_end == MT_END_NO_TABLE ? site_cold(t) : site_intern(t, t->acct);
@@ -54,16 +66,16 @@ static __always_inline void charge(struct mt_task *t, struct mt_acct *a, u64 add
 			discharge(a, t->acct, old);
 		return;
 	}
-	bytes = block_bytes(&block);
-	count = block_count(&block);
+	more_bytes = bytes;
+	more_count = count;
 	if (old->born_ns) {
-		bytes -= block_bytes(old);
-		count -= block_count(old);
+		more_bytes -= block_bytes(old);
+		more_count -= block_count(old);
 		site_sub(a, old, threaded);
 	}
-	site_add(a, &block, threaded);
-	size_count(&block);
-	acct_change(a, t->acct, block.site, bytes, count, block.born_ns, threaded);
+	site_add(a, &block, count, bytes, threaded);
+	size_count(block.size, count);
+	acct_change(a, t->acct, block.site, more_bytes, more_count, block.born_ns, threaded);
 }
 
 /* realloc came back with a block: what it replaced is in old. */

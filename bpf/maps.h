@@ -241,6 +241,14 @@ struct {
 	__uint(max_entries, MT_COLD_RING_BYTES);
 } cold SEC(".maps");
 
+/* Sites of "otel_memory". */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MT_OTEL_SITES);
+	__type(key, __u32);
+	__type(value, struct mt_otel_site);
+} otel_sites SEC(".maps");
+
 /* Executables that were looked at: enum mt_file_known. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -281,7 +289,7 @@ struct mt_control control;
  * need is not even loaded. */
 const volatile __u32 weighted;
 
-/* Likewise: the preload library is used, so accounts have lanes. */
-const volatile __u32 with_preload;
+/* Likewise: the preload library or allocators' own sites are used, so accounts have lanes. */
+const volatile __u32 with_lanes;
 
 #endif

@@ -29,7 +29,9 @@
 #include "member.h"
 #include "inherit.h"
 #include "block.h"
+#include "lane.h"
 #include "preload.h"
+#include "otel.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -47,7 +49,7 @@ static __always_inline void on_free_entry(struct pt_regs *ctx, struct mt_task *t
 		return;
 	if (block_take(a, slot, addr, &block))
 		discharge(a, slot, &block);
-	else
+	else if (lane_of(t) != MT_LANE_OTEL)
 		unknown_free(a, slot, addr);
 }
 
@@ -66,11 +68,11 @@ static __always_inline void on_realloc_entry(struct mt_task *t, u64 addr)
 
 /* The current thread's state when it enters a call that counts, else NULL: not traced, or inside
  * another call of the family. */
-static __always_inline struct mt_task *call_enter(struct pt_regs *ctx)
+static __always_inline struct mt_task *call_enter(struct pt_regs *ctx, u32 call)
 {
 	struct mt_task *t = member_task();
 
-	if (!t || (with_preload && is_left_to_library(ctx, t)))
+	if (!t || (with_lanes && is_left(ctx, t, call)))
 		return NULL;
 	if (!t->call)
 		return t;
@@ -94,7 +96,7 @@ SEC("uprobe")
 int on_malloc(struct pt_regs *ctx)
 {
 	u64 sp = PT_REGS_SP(ctx);
-	struct mt_task *t = call_enter(ctx);
+	struct mt_task *t = call_enter(ctx, MT_CALL_MALLOC);
 
 	if (t)
 		call_begin(t, MT_CALL_MALLOC, sp, PT_REGS_PARM1(ctx));
@@ -104,7 +106,7 @@ int on_malloc(struct pt_regs *ctx)
 SEC("uprobe")
 int on_free(struct pt_regs *ctx)
 {
-	struct mt_task *t = call_enter(ctx);
+	struct mt_task *t = call_enter(ctx, MT_CALL_FREE);
 
 	if (t)
 		on_free_entry(ctx, t, MT_CALL_FREE);
@@ -126,11 +128,14 @@ int on_enter(struct pt_regs *ctx)
 {
 	u32 call = MT_CALL_OF(bpf_get_attach_cookie(ctx));
 	u64 sp = PT_REGS_SP(ctx);
-	struct mt_task *t = call_enter(ctx);
+	struct mt_task *t = call_enter(ctx, call);
 
 	if (!t)
 		return 0;
+	if (lane_of(t) == MT_LANE_OTEL && call != MT_CALL_FREE_SIZED)
+		call = MT_CALL_FREE; /* what realloc gives is the sites' to tell */
 	switch (call) {
+	case MT_CALL_FREE:
 	case MT_CALL_FREE_SIZED:
 		on_free_entry(ctx, t, call);
 		break;
@@ -194,7 +199,7 @@ int on_return(struct pt_regs *ctx)
 	}
 	if (addr) {
 		stack_begin(ctx, t, false);
-		charge(t, a, addr, &old);
+		charge(t, a, addr, 0, &old);
 	} else {
 		__sync_fetch_and_add(&a->failed_allocs, block_count(&old));
 	}

@@ -9,62 +9,12 @@
 #ifndef MEMTRACE_BPF_PRELOAD_H
 #define MEMTRACE_BPF_PRELOAD_H
 
-/* No stack pointer at a return is as high: a return probe takes no call of the library for its own. */
-#define SP_OF_LIBRARY (~0ULL - 8)
-
-/* Has the library claimed the thread's address space? Then a probe on an allocator is too late, but for
- * one that the library does not call. */
-static __always_inline bool is_left_to_library(struct pt_regs *ctx, const struct mt_task *t)
-{
-	const struct mt_acct *a = acct_at(t->acct);
-
-	if (!a || a->lane != MT_LANE_PRELOAD)
-		return false;
-	return !(a->flags & MT_ACCT_BESIDE) || !(bpf_get_attach_cookie(ctx) & MT_CALL_BESIDE);
-}
-
-/* The thread's state and account when the library's word counts there: not inside a call of another
- * allocator. */
-static __always_inline struct mt_task *claimed_task(struct pt_regs *ctx, struct mt_acct **acct)
-{
-	struct mt_task *t = member_task();
-	struct mt_acct *a;
-
-	if (!t)
-		return NULL;
-	a = acct_at(t->acct);
-	if (!a || a->lane == MT_LANE_UPROBE)
-		return NULL;
-	if (a->lane == MT_LANE_OPEN)
-		a->lane = MT_LANE_PRELOAD;
-	if (t->call && t->sp != SP_OF_LIBRARY) {
-		if (task_is_nested(ctx, t))
-			return NULL;
-		task_forget_stale(t, t->acct);
-	}
-	*acct = a;
-	return t;
-}
-
-/* What the block will stand for. The count is rounded to what a code can say, at random. */
-static __always_inline void block_announced(struct mt_task *t, u64 size, u64 count)
-{
-	t->size = size;
-	t->weight = 0;
-	if (!weighted || count <= MT_COUNT_ONE)
-		return;
-	if (count > MT_COUNT_MAX)
-		count = MT_COUNT_MAX;
-	count += bpf_get_prandom_u32() & mt_weight_rest(size_class(count));
-	t->weight = mt_weight_code(count, size_class(count));
-}
-
 SEC("uprobe")
 int preload_claim(struct pt_regs *ctx)
 {
 	struct mt_acct *a;
 
-	claimed_task(ctx, &a);
+	claimed_task(ctx, &a, MT_LANE_PRELOAD);
 	return 0;
 }
 
@@ -110,7 +60,7 @@ int preload_put(struct pt_regs *ctx)
 	u64 addr = PT_REGS_PARM1(ctx);
 	struct mt_spill old = {};
 	struct mt_acct *a = NULL;
-	struct mt_task *t = claimed_task(ctx, &a);
+	struct mt_task *t = claimed_task(ctx, &a, MT_LANE_PRELOAD);
 
 	if (!t || !a)
 		return 0;
@@ -122,24 +72,18 @@ int preload_put(struct pt_regs *ctx)
 		block_announced(t, PT_REGS_PARM2(ctx), PT_REGS_PARM4(ctx));
 	}
 	stack_begin(ctx, t, true);
-	charge(t, a, addr, &old);
+	charge(t, a, addr, t->weight, &old);
 	return 0;
 }
 
 SEC("uprobe")
 int preload_free(struct pt_regs *ctx)
 {
-	struct mt_spill block = {};
 	struct mt_acct *a = NULL;
-	struct mt_task *t = claimed_task(ctx, &a);
-	u64 addr = PT_REGS_PARM1(ctx);
+	struct mt_task *t = claimed_task(ctx, &a, MT_LANE_PRELOAD);
 
-	if (!t || !a)
-		return 0;
-	if (block_take(a, t->acct, addr, &block))
-		discharge(a, t->acct, &block);
-	else
-		unknown_free(a, t->acct, addr);
+	if (t && a)
+		block_free(t, a, PT_REGS_PARM1(ctx));
 	return 0;
 }
 
@@ -147,7 +91,7 @@ SEC("uprobe")
 int preload_realloc_begin(struct pt_regs *ctx)
 {
 	struct mt_acct *a = NULL;
-	struct mt_task *t = claimed_task(ctx, &a);
+	struct mt_task *t = claimed_task(ctx, &a, MT_LANE_PRELOAD);
 
 	if (!t || !a)
 		return 0;
@@ -163,7 +107,7 @@ SEC("uprobe")
 int preload_failed(struct pt_regs *ctx)
 {
 	struct mt_acct *a = NULL;
-	struct mt_task *t = claimed_task(ctx, &a);
+	struct mt_task *t = claimed_task(ctx, &a, MT_LANE_PRELOAD);
 
 	if (t && a)
 		__sync_fetch_and_add(&a->failed_allocs, weighted ? PT_REGS_PARM3(ctx) : 1);

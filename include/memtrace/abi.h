@@ -71,7 +71,7 @@
 	X(ACCT_TABLE_FULL, process_table_full, "no room for another process")                      \
 	X(ENTRY_LOST, entry_state_lost, "no memory for a thread's entry state")                    \
 	X(BAD_ADDRESS, bad_address, "the allocator returned an address the table cannot hold")     \
-	X(READ_FAULT, result_unreadable, "posix_memalign's result could not be read")              \
+	X(READ_FAULT, result_unreadable, "a call's result or a site's argument could not be read")  \
 	X(PEAK_RACE, peak_race, "a new peak could not be stored")                                  \
 	X(PROBE_MISSED, probe_missed, "the kernel skipped a probe (recursion guard)")              \
 	X(LATE_SITE, site_gone, "a block's site was gone when it was freed")                       \
@@ -133,6 +133,31 @@ enum mt_call {
 /* Added to a cookie: the allocator is not the one that the preload library calls. */
 #define MT_CALL_BESIDE (1U << 16)
 #define MT_CALL_OF(cookie) ((__u32)(cookie) & (MT_CALL_BESIDE - 1))
+
+/* A site's argument: base + (index << shift) + value, or what is in memory there; of that the low
+ * 64 - cut bits. */
+struct mt_arg {
+	__s64 value;
+	__u8 base, index; /* registers, or MT_REG_NONE, which is 0 */
+	__u8 shift;
+	__u8 in_memory;
+	__u8 cut;
+	__u8 is_signed;
+	__u8 pad[2];
+};
+
+/* Registers have the numbers that DWARF gives them (x86-64: rax rdx rcx rbx rsi rdi rbp rsp r8 to
+ * r15; arm64: x0 to x30, sp). */
+#define MT_REG_NONE 32
+
+#define MT_OTEL_ARGS 3
+#define MT_OTEL_SITES 1024 /* that a session has room for */
+
+/* A site of "otel_memory"; the attach cookie of its probe is the number. */
+struct mt_otel_site {
+	struct mt_arg args[MT_OTEL_ARGS]; /* alloc: ptr, size, weighted_bytes; free: ptr */
+	__u64 before, after; /* bytes around the site that are the allocator's own code */
+};
 
 /* ---- tables ------------------------------------------------------------------------------------ */
 
@@ -198,13 +223,15 @@ enum mt_acct_flag {
 	MT_ACCT_LATE = 1 << 3,	     /* taken in a while after it began (followed_ns) */
 	MT_ACCT_HELD = 1 << 4,	     /* stopped at exec: what is probed now is not late */
 	MT_ACCT_BESIDE = 1 << 5,     /* has an allocator that the preload library does not see */
+	MT_ACCT_SAMPLED = 1 << 6,    /* its allocator takes samples: a block was not just itself */
 };
 
 /* Who counts for an address space, so that nothing is counted twice. */
 enum mt_lane {
-	MT_LANE_OPEN,	 /* probes on allocators, until the preload library claims it */
-	MT_LANE_PRELOAD, /* its sites alone */
+	MT_LANE_OPEN,	 /* probes on allocators, until someone claims it who is inside */
+	MT_LANE_PRELOAD, /* the preload library: its sites alone */
 	MT_LANE_UPROBE,	 /* probes on allocators, whatever the library says */
+	MT_LANE_OTEL,	 /* the allocator's own sites, those of "otel_memory", alone */
 };
 
 enum mt_threaded {

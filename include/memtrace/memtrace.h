@@ -100,7 +100,7 @@ struct memtrace_process {
 	pid_t pid, ppid;
 	const char *comm;
 	const char *exe;  /* NULL when unknown */
-	const char *lane; /* "uprobe" or "preload" */
+	const char *lane; /* "uprobe", "preload" or "otel" */
 	enum memtrace_ended_by ended_by;
 	int exit_status; /* valid when ended_by is EXIT */
 	int signal;	 /* valid when ended_by is SIGNAL */
@@ -112,7 +112,7 @@ struct memtrace_process {
 	uint64_t peak_bytes, peak_blocks;
 	double peak_at_s;
 	int64_t peak_unattributed_bytes;
-	uint64_t failed_allocs;
+	int64_t failed_allocs; /* as reallocs and unknown_frees MEMTRACE_UNKNOWN in lane "otel" */
 	int64_t inherited_frees, unknown_frees; /* MEMTRACE_UNKNOWN when sampled */
 	double followed_after_s;   /* 0: from its start; negative: never; NAN: attached (not a start) */
 	bool since_attach;	   /* its earlier heap is unknown */
@@ -123,14 +123,13 @@ struct memtrace_process {
 
 struct memtrace_totals {
 	uint64_t allocs, frees;
-	int64_t reallocs; /* this, and the last two: MEMTRACE_UNKNOWN when any process is sampled */
+	int64_t reallocs; /* as the next three MEMTRACE_UNKNOWN when it is for any process */
 	uint64_t alloc_bytes, freed_bytes;
 	uint64_t live_blocks, live_bytes;
 	uint64_t peak_bytes;  /* of the sum over processes, not the sum of peaks */
 	int64_t peak_blocks;  /* MEMTRACE_UNKNOWN when there was more than one process */
 	double peak_at_s;
-	uint64_t failed_allocs;
-	int64_t inherited_frees, unknown_frees;
+	int64_t failed_allocs, inherited_frees, unknown_frees;
 	const struct memtrace_estimates *estimates; /* NULL: every process was counted exactly */
 };
 
@@ -220,8 +219,10 @@ enum memtrace_stacks {
 	MEMTRACE_STACKS_FP,
 	MEMTRACE_STACKS_NONE,
 };
-/* How a launched command's allocations are seen. PRELOAD: by a library that is loaded into it. UPROBE: by
- * probes on its allocators, as in processes that run already. AUTO: PRELOAD where that can be. */
+/* How allocations are seen. Of a launched command: PRELOAD: by a library that is loaded into it.
+ * UPROBE: by probes on its allocators. AUTO: PRELOAD where that can be. Of processes that run already:
+ * by their allocator's own sites ("otel_memory") where it has them and this is not UPROBE, else by
+ * probes. */
 enum memtrace_lane { MEMTRACE_LANE_AUTO, MEMTRACE_LANE_UPROBE, MEMTRACE_LANE_PRELOAD };
 enum memtrace_on_limit { MEMTRACE_LIMIT_REPORT, MEMTRACE_LIMIT_STOP, MEMTRACE_LIMIT_KILL };
 enum memtrace_follow { MEMTRACE_FOLLOW_NEWS, MEMTRACE_FOLLOW_EXACT, MEMTRACE_FOLLOW_NONE };
@@ -256,7 +257,8 @@ struct memtrace_options {
 MEMTRACE_API int memtrace_open(const struct memtrace_options *options, struct memtrace **session);
 
 /* What to trace; call one or more of the same kind before memtrace_start(). The first call loads the
- * probes, which needs root (or cap_bpf, cap_perfmon, cap_sys_ptrace, cap_sys_admin). */
+ * probes, or memtrace_start() does (of pids), which needs root (or cap_bpf, cap_perfmon,
+ * cap_sys_ptrace, cap_sys_admin). */
 MEMTRACE_API int memtrace_attach(struct memtrace *session, pid_t pid);
 MEMTRACE_API int memtrace_attach_all(struct memtrace *session);
 MEMTRACE_API int memtrace_attach_comm(struct memtrace *session, const char *comm);

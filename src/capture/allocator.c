@@ -105,6 +105,7 @@ static void read_kind(struct reader *r)
 	}
 	/* libc.so.6 has an interpreter too, so that it can be run */
 	r->is_executable = r->file.ehdr.e_type == ET_EXEC || pie;
+	r->out->is_executable = r->is_executable;
 	r->out->is_static = r->is_executable && !has_interp;
 }
 

@@ -51,7 +51,8 @@ struct allocator {
 	size_t function_cnt;
 	struct allocator_text text;
 	bool is_allocator; /* functions can be probed and make an account */
-	bool is_static;	   /* an executable without an interpreter */
+	bool is_executable; /* a program, not a library */
+	bool is_static;	   /* one without an interpreter */
 	bool is_go;	   /* has Go code: return probes crash it */
 	enum allocator_why why;
 	uint32_t ifunc_cnt; /* functions of the family that the file only decides on when it runs:

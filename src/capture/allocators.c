@@ -9,6 +9,7 @@
 #include "capture/allocator.h"
 #include "capture/elf_file.h"
 #include "capture/family.h"
+#include "capture/otel.h"
 #include "capture/place.h"
 #include "capture/usdt.h"
 #include "memtrace/preload.h"
@@ -36,6 +37,7 @@ void allocators_free(struct allocators *a)
 	if (!a)
 		return;
 	for (size_t i = 0; i < a->cnt; i++) {
+		otel_free(a->files[i]->otel);
 		free(a->files[i]->sites);
 		free(a->files[i]);
 	}
@@ -102,12 +104,29 @@ static bool is_preload_library(int fd)
 	return is;
 }
 
+static void look_for_otel(const struct allocators *a, int fd, const char *name,
+			  const struct allocator *found, struct allocator_file *file)
+{
+	bool only = found->is_allocator && !found->is_executable;
+	enum elf_file_error ignored;
+	struct elf_file elf;
+	const char *why;
+
+	if (elf_file_open(&elf, fd, &ignored))
+		return;
+	file->otel = otel_read(&elf, only, &why);
+	elf_file_close(&elf);
+	if (why)
+		tell(a, name, NULL, why);
+}
+
 static void look(const struct allocators *a, int fd, const char *name, struct allocator_file *file)
 {
 	struct allocator found;
 
 	if (allocator_read(fd, &found))
 		return;
+	look_for_otel(a, fd, name, &found, file);
 	if (found.is_allocator && is_preload_library(fd)) {
 		allocator_fini(&found);
 		return;

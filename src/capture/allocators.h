@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * allocators.h - what is known of each executable file: does it hold an allocator, and where do
- * probes go. Each file (by device, inode, change time and size)
- * is looked at once.
+ * probes go, or has it sites of its own for them. Each file (by device, inode, change time and
+ * size) is looked at once.
  */
 #ifndef CAPTURE_ALLOCATORS_H
 #define CAPTURE_ALLOCATORS_H
@@ -14,12 +14,14 @@
 #include "capture/programs.h"
 
 struct allocators;
+struct otel;
 
 struct allocator_file {
 	uint64_t dev, ino;
 	int64_t changed_ns, size; /* another file may get the inode, or it may be written to */
 	struct probe_site *sites; /* none: no allocator in it */
 	size_t site_cnt;
+	struct otel *otel; /* the allocator's own sites; NULL: there are none */
 	bool is_static; /* no program interpreter */
 	const char *refused; /* why it cannot be traced although it might hold an allocator; or NULL */
 };

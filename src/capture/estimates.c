@@ -137,6 +137,14 @@ static void add_process(struct memtrace_estimates *sum, const struct memtrace_pr
 	}
 }
 
+static bool any_estimated(const struct memtrace_snapshot *snapshot)
+{
+	for (size_t i = 0; i < snapshot->process_cnt; i++)
+		if (snapshot->processes[i].estimates)
+			return true;
+	return false;
+}
+
 int estimates_of_totals(struct memtrace_snapshot *snapshot)
 {
 	struct memtrace_totals *t = &snapshot->totals;
@@ -144,24 +152,22 @@ int estimates_of_totals(struct memtrace_snapshot *snapshot)
 	struct memtrace_estimates *e;
 	struct steps steps;
 
-	if (snapshot->sampling == MEMTRACE_SAMPLING_NONE)
+	if (!any_estimated(snapshot))
 		return 0;
 	e = new_estimates(snapshot);
 	if (!e)
 		return -ENOMEM;
+	snapshot->estimated = true;
 	for (size_t i = 0; i < snapshot->process_cnt; i++) {
 		const struct memtrace_process *p = &snapshot->processes[i];
 
 		add_process(e, p);
 		if (!p->estimates)
 			continue;
-		snapshot->estimated = true;
 		snapshot->sampled_blocks += p->estimates->alloc_blocks.seen;
 		blocks += p->allocs;
 		bytes += p->alloc_bytes;
 	}
-	if (!snapshot->estimated)
-		return 0;
 	/* what was counted exactly says nothing of what was sampled */
 	steps = steps_of_many(snapshot, e, blocks, bytes);
 	estimate_bound(&e->alloc_blocks, t->allocs, steps.blocks);

@@ -176,19 +176,20 @@ static void remember_exe(struct memtrace *s, const struct mt_news *news)
 static void on_exec(struct memtrace *s, const struct mt_news *news)
 {
 	uint32_t known = MT_FILE_PROBED;
-	struct mt_acct *a;
-	bool any;
+	struct mt_acct *a = news_acct(s, news);
+	bool any, otel = false;
 	int err;
 
 	remember_exe(s, news);
 	if (!s->by_pid && !news->stopped && s->target == TARGET_COMMAND)
 		return; /* the gate saw it, or a file that is known: its allocators are probed */
-	err = targets_prepare_exec(s, news->tgid);
+	err = targets_prepare_exec(s, news->tgid, &otel);
+	if (a && otel)
+		otel_lane_claim(a);
 	if (news->stopped) {
 		targets_attach_process(s, news->tgid, &any); /* a static program by what is mapped */
 		bpf_map_update_elem(bpf_map__fd(s->programs.skel->maps.known_files), &news->file,
 				    &known, BPF_ANY);
-		a = news_acct(s, news);
 		if (a)
 			__atomic_and_fetch(&a->flags, ~MT_ACCT_HELD, __ATOMIC_ACQ_REL);
 		kill(news->tgid, SIGCONT);
@@ -205,6 +206,16 @@ static void on_share(struct memtrace *s, const struct mt_news *news)
 
 	if (s->by_pid)
 		targets_attach_process(s, news->tgid, &any);
+}
+
+static void on_adopt(struct memtrace *s, const struct mt_news *news)
+{
+	struct mt_acct *a = news_acct(s, news);
+
+	follow_load_maps(s, news->tgid);
+	remember_exe(s, news);
+	if (a && otel_lane_takes(s, news->tgid))
+		otel_lane_claim(a);
 }
 
 /* The probe has signalled the one that crossed; the rest of its tree follows. */
@@ -248,8 +259,7 @@ int follow_news(void *ctx, void *data, size_t size)
 		on_share(s, news);
 		break;
 	case MT_NEWS_ADOPT:
-		follow_load_maps(s, news->tgid);
-		remember_exe(s, news);
+		on_adopt(s, news);
 		break;
 	case MT_NEWS_END:
 		break; /* follow_harvest finds it */

@@ -37,13 +37,13 @@ static bool is_aged(const struct block_pass *pass, const struct mt_acct *a, uint
 /* What one block of a sample adds (see weight.h; the probes do the same for what was allocated). */
 static void spread_block(struct spread *spread, const struct table_block *block, uint64_t bytes)
 {
+	double step = bytes > block->size ? (double)(bytes - block->size) : 0;
 	double count = (double)block->count / MT_COUNT_ONE;
+	double more = fmax(count - 1, 0);
 
-	double step = (double)(bytes - block->size);
-
-	spread->blocks += count * (count - 1);
+	spread->blocks += count * more;
 	spread->bytes += (double)bytes * step;
-	spread->blocks_skew += count * (count - 1) * (count - 1);
+	spread->blocks_skew += count * more * more;
 	spread->bytes_skew += (double)bytes * step * step;
 	spread->seen_blocks++;
 	spread->seen_bytes += block->size;
@@ -254,7 +254,7 @@ static void count_whole_blocks(struct account_record *r)
 	r->acct.unsited_blocks = whole_blocks(r->acct.unsited_blocks);
 	r->acct.peak_blocks = whole_blocks(r->acct.peak_blocks);
 	r->acct.failed_allocs = whole_blocks(r->acct.failed_allocs);
-	r->estimated = r->acct.lane == MT_LANE_PRELOAD;
+	r->estimated = r->acct.lane == MT_LANE_PRELOAD || r->acct.flags & MT_ACCT_SAMPLED;
 }
 
 /* The account's own figures, from its sites'. */

@@ -72,6 +72,8 @@ enum lanes_file lanes_of_file(struct memtrace *s, int fd, const char *path, pid_
 	struct mt_acct *a;
 	struct stat st;
 
+	if (s->otel && otel_lane_leaves(s, fd, path, otel_lane_takes(s, pid)))
+		return LANES_LEAVE;
 	if (!s->preload || fstat(fd, &st))
 		return LANES_PROBE;
 	if (preload_is(s->preload, &st))

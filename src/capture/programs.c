@@ -11,13 +11,16 @@
 #include <bpf/libbpf.h>
 
 #include "base/message.h"
+#include "capture/otel.h"
 #include "memtrace/abi.h"
+#include "memtrace/preload.h"
 #include "memtrace.skel.h"
 
-/* Which of them hang on allocators, on the preload library, on process life. */
+/* Which of them hang on allocators, on the preload library, on allocators' own sites, on life. */
 #define ALLOCATOR_PROGRAMS(X) X(on_malloc) X(on_free) X(on_enter) X(on_return)
 #define PRELOAD_PROGRAMS(X) \
 	X(preload_claim) X(preload_put) X(preload_free) X(preload_realloc_begin) X(preload_failed)
+#define OTEL_PROGRAMS(X) X(otel_alloc) X(otel_free)
 #define LIFE_PROGRAMS(X) X(on_newtask) X(on_exec) X(on_exit) X(settle_tasks) X(list_code)
 
 static int quiet(enum libbpf_print_level level, const char *format, va_list args)
@@ -43,23 +46,63 @@ static int why_not_loaded(int err, struct message *why)
 			   "MEMTRACE_LIBBPF_LOG=1 shows the loader's own words)", strerror(-err));
 }
 
-static void choose(struct memtrace_bpf *skel, const struct probe_kind *kind, bool allocators,
-		   bool preload, bool life)
+typedef void (*info_fn)(void *ctx, const char *name, const struct bpf_prog_info *info);
+
+static void each_info(const struct memtrace_bpf *skel, info_fn see, void *ctx)
+{
+	struct bpf_program *program;
+
+	if (!skel)
+		return;
+	bpf_object__for_each_program(program, skel->obj) {
+		struct bpf_prog_info info = {};
+		uint32_t size = sizeof(info);
+
+		if (bpf_program__fd(program) >= 0 &&
+		    !bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size))
+			see(ctx, bpf_program__name(program), &info);
+	}
+}
+
+static void see_verified(void *ctx, const char *name, const struct bpf_prog_info *info)
+{
+	const struct programs_want *want = ctx;
+
+	want->verified(want->verified_ctx, name, info->verified_insns);
+}
+
+static void tell_verified(struct programs *p, const struct memtrace_bpf *skel)
+{
+	if (p->want.verified)
+		each_info(skel, see_verified, &p->want);
+}
+
+/* What an object has, of all that there is. */
+struct parts {
+	bool allocators, preload, otel, life;
+};
+
+static void choose(struct memtrace_bpf *skel, const struct programs *p, struct parts parts)
 {
 #define CHOOSE(name, wanted, on_code)                                                              \
 	bpf_program__set_autoload(skel->progs.name, wanted);                                       \
-	if (kind->multi && (on_code))                                                              \
+	if (p->kind.multi && (on_code))                                                              \
 		bpf_program__set_expected_attach_type(skel->progs.name, PROBE_ATTACH_MULTI);
-#define X(name) CHOOSE(name, allocators, true)
+#define X(name) CHOOSE(name, parts.allocators, true)
 	ALLOCATOR_PROGRAMS(X)
 #undef X
-#define X(name) CHOOSE(name, preload, true)
+#define X(name) CHOOSE(name, parts.preload, true)
 	PRELOAD_PROGRAMS(X)
 #undef X
-#define X(name) CHOOSE(name, life, false)
+#define X(name) CHOOSE(name, parts.otel, true)
+	OTEL_PROGRAMS(X)
+#undef X
+#define X(name) CHOOSE(name, parts.life, false)
 	LIFE_PROGRAMS(X)
 #undef X
 #undef CHOOSE
+	skel->rodata->with_lanes = p->want.preload || p->want.otel;
+	skel->rodata->weighted = p->want.weighted;
 }
 
 int programs_load(struct programs *p, const struct programs_want *want, struct message *why)
@@ -75,16 +118,21 @@ int programs_load(struct programs *p, const struct programs_want *want, struct m
 	p->skel = memtrace_bpf__open();
 	if (!p->skel)
 		return why_not_loaded(-errno, why);
-	choose(p->skel, &p->kind, !want->preload, want->preload, true);
-	p->skel->rodata->with_preload = want->preload;
-	p->skel->rodata->weighted = want->weighted;
+	choose(p->skel, p, (struct parts){
+				   .allocators = !want->allocators_later,
+				   .preload = want->preload,
+				   .life = true,
+			   });
 	bpf_map__set_max_entries(p->skel->maps.accts, want->acct_cnt);
+	if (!want->otel)
+		bpf_map__set_max_entries(p->skel->maps.otel_sites, 1);
 	err = memtrace_bpf__load(p->skel);
 	if (err) {
 		programs_unload(p);
 		return why_not_loaded(err, why);
 	}
-	p->on_allocators = want->preload ? NULL : p->skel;
+	p->on_allocators = want->allocators_later ? NULL : p->skel;
+	tell_verified(p, p->skel);
 	return 0;
 }
 
@@ -101,27 +149,32 @@ static int share_maps(struct memtrace_bpf *from, struct memtrace_bpf *to)
 	return err;
 }
 
-int programs_need_allocators(struct programs *p)
+/* An object with other parts. */
+static int load_more(struct programs *p, struct parts parts, struct memtrace_bpf **out)
 {
 	struct memtrace_bpf *more;
 	int err;
 
-	if (p->on_allocators)
+	if (*out)
 		return 0;
 	more = memtrace_bpf__open();
 	if (!more)
 		return -errno;
-	choose(more, &p->kind, true, false, false);
-	more->rodata->with_preload = p->want.preload;
-	more->rodata->weighted = p->want.weighted;
+	choose(more, p, parts);
 	err = share_maps(p->skel, more);
 	err = err ?: memtrace_bpf__load(more);
 	if (err) {
 		memtrace_bpf__destroy(more);
 		return err;
 	}
-	p->on_allocators = more;
+	*out = more;
+	tell_verified(p, more);
 	return 0;
+}
+
+int programs_need_allocators(struct programs *p)
+{
+	return load_more(p, (struct parts){ .allocators = true }, &p->on_allocators);
 }
 
 int programs_attach_life(struct programs *p, struct message *why)
@@ -197,9 +250,11 @@ void programs_unload(struct programs *p)
 {
 	if (p->on_allocators && p->on_allocators != p->skel)
 		memtrace_bpf__destroy(p->on_allocators);
+	if (p->on_otel)
+		memtrace_bpf__destroy(p->on_otel);
 	if (p->skel)
 		memtrace_bpf__destroy(p->skel);
-	p->skel = p->on_allocators = NULL;
+	p->skel = p->on_allocators = p->on_otel = NULL;
 }
 
 /* ---- where programs go ----------------------------------------------------------------------------- */
@@ -294,25 +349,61 @@ int programs_of_preload(const struct programs *p, const char *site, uint64_t *co
 	return -ENOENT;
 }
 
-/* ---- what the kernel says of them ------------------------------------------------------------------- */
-
-typedef void (*info_fn)(void *ctx, const char *name, const struct bpf_prog_info *info);
-
-static void each_info(const struct memtrace_bpf *skel, info_fn see, void *ctx)
+/* The probes learn where the arguments are, once for each file. */
+static int give_sites(struct programs *p, struct otel *otel)
 {
-	struct bpf_program *program;
+	int fd = bpf_map__fd(p->skel->maps.otel_sites);
 
-	if (!skel)
-		return;
-	bpf_object__for_each_program(program, skel->obj) {
-		struct bpf_prog_info info = {};
-		uint32_t size = sizeof(info);
+	if (otel->numbered)
+		return 0;
+	if (p->otel_site_cnt + otel->site_cnt > MT_OTEL_SITES)
+		return -ENOSPC;
+	for (uint32_t i = 0; i < otel->site_cnt; i++) {
+		uint32_t number = p->otel_site_cnt + i;
 
-		if (bpf_program__fd(program) >= 0 &&
-		    !bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size))
-			see(ctx, bpf_program__name(program), &info);
+		if (bpf_map_update_elem(fd, &number, &otel->sites[i].spec, BPF_ANY))
+			return -errno;
 	}
+	otel->numbered = p->otel_site_cnt + 1;
+	p->otel_site_cnt += otel->site_cnt;
+	return 0;
 }
+
+static struct probe_hook hook_of(const struct programs *p, const struct otel *otel, size_t i)
+{
+	const struct otel_site *site = &otel->sites[i];
+	bool fast = otel->has_nop5 && p->kind.multi && probes_nop5_is_fast();
+
+	return (struct probe_hook){
+		.prog_fd = bpf_program__fd(site->frees ? p->on_otel->progs.otel_free :
+							 p->on_otel->progs.otel_alloc),
+		.offset = site->offset + (fast ? MT_PRELOAD_NOP5 : 0),
+		.semaphore = site->semaphore,
+		.cookie = otel->numbered - 1 + i,
+	};
+}
+
+int programs_attach_otel(struct programs *p, const char *path, pid_t pid, struct otel *otel,
+			 struct probe_set **set)
+{
+	struct probe_hook *hooks = calloc(otel->site_cnt, sizeof(*hooks));
+	int err = hooks ? load_more(p, (struct parts){ .otel = true }, &p->on_otel) : -ENOMEM;
+	size_t n = 0;
+
+	err = err ?: give_sites(p, otel);
+
+	/* what takes blocks out comes first */
+	for (int frees = 1; frees >= 0 && !err; frees--)
+		for (size_t i = 0; i < otel->site_cnt; i++)
+			if (otel->sites[i].frees == frees)
+				hooks[n++] = hook_of(p, otel, i);
+	if (!err)
+		err = probe_set_attach(&p->kind, path, pid, hooks, n, set);
+	free(hooks);
+	return err;
+}
+
+/* ---- what the kernel says of them ------------------------------------------------------------ */
 
 static void add_missed(void *ctx, const char *name, const struct bpf_prog_info *info)
 {
@@ -327,26 +418,6 @@ uint64_t programs_missed(const struct programs *p)
 	each_info(p->skel, add_missed, &missed);
 	if (p->on_allocators != p->skel)
 		each_info(p->on_allocators, add_missed, &missed);
+	each_info(p->on_otel, add_missed, &missed);
 	return missed;
-}
-
-struct verified {
-	verified_fn see;
-	void *ctx;
-};
-
-static void tell_verified(void *ctx, const char *name, const struct bpf_prog_info *info)
-{
-	const struct verified *v = ctx;
-
-	v->see(v->ctx, name, info->verified_insns);
-}
-
-void programs_each_verified(const struct programs *p, verified_fn see, void *ctx)
-{
-	struct verified v = { see, ctx };
-
-	each_info(p->skel, tell_verified, &v);
-	if (p->on_allocators != p->skel)
-		each_info(p->on_allocators, tell_verified, &v);
 }

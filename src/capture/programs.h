@@ -2,8 +2,9 @@
 /*
  * programs.h - the BPF programs of a session: loaded, and which of them goes where.
  *
- * Those for allocators are many instructions to verify (0.25 s). A session of the preload library loads
- * them when the first allocator is to be probed, which may be never; they share all maps.
+ * Those for allocators are many instructions to verify (0.25 s). Sessions that may not need them
+ * load them when the first allocator is to be probed, and all load those for allocators' own sites
+ * when the first are met; they share all maps.
  */
 #ifndef CAPTURE_PROGRAMS_H
 #define CAPTURE_PROGRAMS_H
@@ -16,19 +17,30 @@
 #include "capture/probes.h"
 
 struct memtrace_bpf; /* the skeleton */
+struct otel;
+
+/* Called with each program that was loaded and how many instructions the verifier walked to accept
+ * it (0: a kernel that does not say, before 5.16). */
+typedef void (*verified_fn)(void *ctx, const char *program, uint32_t instructions);
 
 struct programs_want {
 	uint32_t acct_cnt; /* address spaces that can be traced at one time */
 	bool by_pid;	   /* probes will be bound to processes (see probe_kind_init) */
 	bool preload;	   /* the preload library is used */
+	bool otel;	   /* allocators' own sites are used; then blocks have weights */
 	bool weighted;	   /* blocks have weights: what is counted are estimates */
+	bool allocators_later; /* those for allocators are loaded when one is to be probed */
+	verified_fn verified;  /* NULL: nobody wants to know */
+	void *verified_ctx;
 };
 
 struct programs {
 	struct memtrace_bpf *skel;
 	struct memtrace_bpf *on_allocators; /* has those; NULL: not loaded yet */
+	struct memtrace_bpf *on_otel;	    /* likewise those for sites of "otel_memory" */
 	struct programs_want want;
 	struct probe_kind kind;
+	uint32_t otel_site_cnt; /* that the probes know */
 };
 
 /* Opens and loads. On failure the sentence is in why and nothing stays behind. */
@@ -64,6 +76,11 @@ int programs_attach_allocator(struct programs *programs, const char *path, pid_t
 			      const struct probe_site *sites, size_t cnt, uint32_t extra,
 			      struct probe_set **set);
 
+/* Probes an allocator's own sites; numbers them when they are new. want.otel was set. -ENOSPC: more
+ * than there is room for. */
+int programs_attach_otel(struct programs *programs, const char *path, pid_t pid, struct otel *otel,
+			 struct probe_set **set);
+
 /* The program for a site of the preload library, by the site's name, and its cookie there: an fd, or
  * -ENOENT. */
 int programs_of_preload(const struct programs *programs, const char *site, uint64_t *cookie);
@@ -80,10 +97,5 @@ void programs_unload(struct programs *programs);
 
 /* Runs of the programs that the kernel skipped because one was running on the CPU already. */
 uint64_t programs_missed(const struct programs *programs);
-
-/* Calls see() with each program and how many instructions the verifier walked to accept it (0: a kernel
- * that does not say, before 5.16). */
-typedef void (*verified_fn)(void *ctx, const char *program, uint32_t instructions);
-void programs_each_verified(const struct programs *programs, verified_fn see, void *ctx);
 
 #endif

@@ -74,9 +74,21 @@ static int mark_estimated(const struct memtrace *s, struct memtrace_snapshot *sn
 			  const struct account_record *r, struct memtrace_process *p)
 {
 	p->reallocs = p->inherited_frees = p->unknown_frees = MEMTRACE_UNKNOWN;
-	if (p->ended_by == MEMTRACE_RUNNING)
+	if (p->ended_by == MEMTRACE_RUNNING && s->preload)
 		p->filter_bytes = preload_filter_bytes(s->preload, p->pid);
 	return estimates_of_process(snap, p, r);
+}
+
+static const char *lane_name(uint32_t lane)
+{
+	return lane == MT_LANE_PRELOAD ? "preload" : lane == MT_LANE_OTEL ? "otel" : "uprobe";
+}
+
+/* Sites of "otel_memory" do not tell a realloc from a free and an alloc, nor calls that failed; and
+ * which blocks they tell of is their allocator's affair. */
+static void mark_otel(struct memtrace_process *p)
+{
+	p->reallocs = p->failed_allocs = p->unknown_frees = MEMTRACE_UNKNOWN;
 }
 
 static int add_process(const struct memtrace *s, struct memtrace_snapshot *snap,
@@ -91,7 +103,7 @@ static int add_process(const struct memtrace *s, struct memtrace_snapshot *snap,
 	p->ppid = a->ppid;
 	p->comm = snapshot_intern(snap, a->comm);
 	p->exe = snapshot_intern(snap, exe);
-	p->lane = a->lane == MT_LANE_PRELOAD ? "preload" : "uprobe";
+	p->lane = lane_name(a->lane);
 	take_end(p, a);
 	p->started_s = since_ready(s, a->start_ns);
 	p->ended_s = a->end_ns ? since_ready(s, a->end_ns) : -1;
@@ -113,6 +125,8 @@ static int add_process(const struct memtrace *s, struct memtrace_snapshot *snap,
 	p->since_attach = !(a->flags & MT_ACCT_FROM_START);
 	if (p->ended_by == MEMTRACE_RUNNING && process_rss_bytes(p->pid) >= 0)
 		p->rss_bytes = process_rss_bytes(p->pid);
+	if (a->lane == MT_LANE_OTEL)
+		mark_otel(p);
 	return r->estimated ? mark_estimated(s, snap, r, p) : 0;
 }
 
@@ -187,7 +201,7 @@ static void add_to_totals(struct memtrace_totals *t, const struct memtrace_proce
 	add_known(&t->reallocs, p->reallocs);
 	t->alloc_bytes += p->alloc_bytes;
 	t->freed_bytes += p->freed_bytes;
-	t->failed_allocs += p->failed_allocs;
+	add_known(&t->failed_allocs, p->failed_allocs);
 	add_known(&t->inherited_frees, p->inherited_frees);
 	add_known(&t->unknown_frees, p->unknown_frees);
 	t->live_blocks += p->live_blocks;
@@ -431,6 +445,19 @@ static int take_totals(const struct memtrace *s, struct memtrace_snapshot *snap)
 	return estimates_of_totals(snap);
 }
 
+/* That of the processes, where they were all told of by their own sites. */
+static const char *common_lane(const struct memtrace *s, const struct memtrace_snapshot *snap)
+{
+	const char *otel = lane_name(MT_LANE_OTEL);
+
+	if (s->preload)
+		return lane_name(MT_LANE_PRELOAD);
+	for (size_t i = 0; i < snap->process_cnt; i++)
+		if (strcmp(snap->processes[i].lane, otel))
+			return lane_name(MT_LANE_UPROBE);
+	return snap->process_cnt ? otel : lane_name(MT_LANE_UPROBE);
+}
+
 /* Now; or when tracing ended, by detaching or because nothing was left to trace. */
 static uint64_t time_of_snapshot(const struct memtrace *s)
 {
@@ -456,7 +483,6 @@ int report_take(struct memtrace *s, struct memtrace_snapshot **out)
 	now = time_of_snapshot(s);
 	snap->tool_version = memtrace_version();
 	snap->target = snapshot_intern(snap, s->target_text);
-	snap->lane = s->preload ? "preload" : "uprobe";
 	snap->sampling = s->options.sampling;
 	snap->sample_bytes = s->options.sample_bytes;
 	snap->sampling_rate = s->options.sampling_rate;
@@ -468,6 +494,7 @@ int report_take(struct memtrace *s, struct memtrace_snapshot **out)
 	snap->final = s->detached || !follow_running(s);
 	symbols_wait(s->symbols, snap->final);
 	err = add_processes(s, snap, now);
+	snap->lane = common_lane(s, snap);
 	if (!err)
 		err = add_counters(s, snap);
 	if (!err)

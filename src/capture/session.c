@@ -136,6 +136,21 @@ static int map_rows(struct memtrace *s)
 	return 0;
 }
 
+/* Are there processes to trace by their allocators' own sites? Those that come later may have some,
+ * but what pids name is there to be looked at. */
+static bool wants_otel(struct memtrace *s)
+{
+	bool any = false;
+
+	if (s->options.lane == MEMTRACE_LANE_UPROBE)
+		return false;
+	if (s->target != TARGET_PIDS)
+		return s->target != TARGET_COMMAND;
+	for (size_t i = 0; i < s->root_cnt && !any; i++)
+		any = otel_lane_has_sites(s, s->roots[i].pid);
+	return any;
+}
+
 /* Loads the programs and maps the tables; which programs depends on the target. */
 static int load_parts(struct memtrace *s)
 {
@@ -151,15 +166,20 @@ static int load_parts(struct memtrace *s)
 				   dlerror());
 	capstone_unload(&capstone);
 	s->slot_cnt = account_slots();
+	s->otel = wants_otel(s);
 	err = programs_load(&s->programs, &(struct programs_want){
 					  .acct_cnt = s->slot_cnt,
 					  .by_pid = s->by_pid,
 					  .preload = s->preload,
-					  .weighted = s->options.sampling != MEMTRACE_SAMPLING_NONE,
+					  .otel = s->otel,
+					  .weighted = s->options.sampling || s->otel,
+					  .allocators_later = s->preload ||
+						  (s->otel && s->target == TARGET_PIDS),
+					  .verified = log_verified,
+					  .verified_ctx = s,
 				  }, &s->error);
 	if (err)
 		return err;
-	programs_each_verified(&s->programs, log_verified, s);
 	err = tables_init(&s->tables, s->programs.skel, s->slot_cnt, s->options.max_memory_bytes,
 			  &s->error);
 	if (err)
@@ -247,7 +267,8 @@ static int set_target(struct memtrace *s, enum session_target target, const char
 	free(s->target_text);
 	s->target_text = joined;
 	s->target = target;
-	return s->loaded ? 0 : load_parts(s);
+	/* of pids more may come, and which programs are needed depends on them */
+	return s->loaded || target == TARGET_PIDS ? 0 : load_parts(s);
 }
 
 static int check_seccomp(struct memtrace *s, pid_t pid)
@@ -492,11 +513,14 @@ int memtrace_start(struct memtrace *s)
 {
 	int err;
 
+	if (s->started)
+		return 0;
+	err = !s->loaded && s->target == TARGET_PIDS ? load_parts(s) : 0;
+	if (err)
+		return err;
 	if (!s->loaded)
 		return message_set(&s->error, -EINVAL, "nothing to trace (give a pid, a command, or "
 				   "--all)");
-	if (s->started)
-		return 0;
 	err = targets_start(s);
 	if (err)
 		return err;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* session.h - a session's state; what session.c, targets.c, follow.c and report.c share. */
+/* session.h - a session's state, and what those that work on it share. */
 #ifndef CAPTURE_SESSION_H
 #define CAPTURE_SESSION_H
 
@@ -98,6 +98,7 @@ struct memtrace {
 	size_t detaching_cnt;
 	uint32_t spaces_changed;
 	bool by_pid; /* probes are bound to processes */
+	bool otel;   /* processes whose allocator has sites of its own are traced by them */
 	bool loaded, started, ending, detached; /* ending: no probe is placed any more */
 	uint32_t slot_cnt; /* accounts there is room for */
 
@@ -119,7 +120,7 @@ void session_log(struct memtrace *s, enum memtrace_log level, const char *format
 /* lanes.c: what to do with a file that a process maps. late: it has done so already. */
 enum lanes_file {
 	LANES_PROBE, /* as ever */
-	LANES_LEAVE, /* to the preload library */
+	LANES_LEAVE, /* to the preload library, or to the allocator's own sites */
 	LANES_BESIDE, /* probe it with MT_CALL_BESIDE: the library does not see it */
 };
 enum lanes_file lanes_of_file(struct memtrace *s, int fd, const char *path, pid_t pid, bool late);
@@ -134,8 +135,9 @@ int targets_attach_map(struct memtrace *s, pid_t pid, const struct process_map *
 bool targets_comm_matches(const struct memtrace *s, pid_t pid);
 bool targets_cgroup_matches(const struct memtrace *s, pid_t pid);
 int targets_adopt(struct memtrace *s, pid_t pid, uint32_t scope, uint32_t *slot);
-/* Probes every allocator that pid's executable will load or holds itself. */
-int targets_prepare_exec(struct memtrace *s, pid_t pid);
+/* Probes every allocator that pid's executable will load or holds itself; *otel: it will be traced
+ * by its allocator's own sites. */
+int targets_prepare_exec(struct memtrace *s, pid_t pid, bool *otel);
 /* Probes what those who wait at the gate will need, and lets them through. */
 void targets_serve_gate(struct memtrace *s);
 void targets_detach(struct memtrace *s);
@@ -143,6 +145,18 @@ void targets_detach_pid(struct memtrace *s, pid_t pid);
 
 /* Gives the probes the unwind table of a file that is mapped or about to be. */
 void targets_know_code(struct memtrace *s, int fd, const char *name);
+
+/* otel_lane.c */
+bool otel_lane_has_sites(struct memtrace *s, pid_t pid); /* its allocator has sites of its own */
+bool otel_lane_takes(struct memtrace *s, pid_t pid); /* and this session uses them */
+bool otel_lane_is_overruled(const struct allocator_file *program);
+/* Is the file to be probed at its sites? */
+bool otel_lane_uses(const struct memtrace *s, const struct allocator_file *file);
+/* Is it not to be probed, because another one's sites tell of the process's blocks? otel: such is
+ * the process. */
+bool otel_lane_leaves(struct memtrace *s, int fd, const char *path, bool otel);
+/* The account is that of such a process; what comes of other probes is too late there. */
+void otel_lane_claim(struct mt_acct *acct);
 
 /* follow.c */
 int follow_cold_stack(void *ctx, void *data, size_t size);

@@ -21,6 +21,7 @@
 #include "capture/deps.h"
 #include "capture/gate.h"
 #include "capture/launch.h"
+#include "capture/otel.h"
 #include "capture/preload.h"
 #include "capture/process.h"
 #include "capture/spaces.h"
@@ -73,13 +74,39 @@ void targets_know_code(struct memtrace *s, int fd, const char *name)
 
 enum { PROBED_BEFORE = 1, PROBED_NOW };
 
+/* Hangs the programs where the file has them: at the allocator's own sites, if they are used here.
+ * They tell what probes on the functions would count once more. */
+static int attach_programs(struct memtrace *s, int fd, pid_t pid, const struct allocator_file *file,
+			   uint32_t extra, struct probe_set **set)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (otel_lane_uses(s, file))
+		return programs_attach_otel(&s->programs, path, pid, file->otel, set);
+	return programs_attach_allocator(&s->programs, path, pid, file->sites, file->site_cnt,
+					 extra, set);
+}
+
+static void log_probed(struct memtrace *s, const struct allocator_file *file, const char *name,
+		       pid_t pid)
+{
+	const char *how = pid ? "" : " (by inode)";
+
+	if (otel_lane_uses(s, file))
+		session_log(s, MEMTRACE_LOG_INFO, "%zu otel_memory sites probed in %s%s",
+			    file->otel->site_cnt, name, how);
+	else
+		session_log(s, MEMTRACE_LOG_INFO, "%zu functions probed in %s%s", file->site_cnt,
+			    name, how);
+}
+
 /* Probes an open file if it holds an allocator: PROBED_* when it does, 0 when not, or a negative
  * errno (counted as a loss, unless the process ended first). */
 static int attach_file_as(struct memtrace *s, int fd, const char *name, pid_t pid, uint32_t extra)
 {
 	const struct allocator_file *file = allocators_file(s->allocators, fd, name);
 	struct attached *grown, entry = { .pid = pid };
-	char path[32];
 	struct stat st;
 	int err;
 
@@ -87,15 +114,13 @@ static int attach_file_as(struct memtrace *s, int fd, const char *name, pid_t pi
 	if (fstat(fd, &st))
 		return 0;
 	drop_outdated(s, &st);
-	if (!file || !file->site_cnt)
+	if (!file || (!file->site_cnt && !otel_lane_uses(s, file)))
 		return 0;
 	if (find_attached(s, &st, pid))
 		return PROBED_BEFORE;
 	if (s->ending) /* news of an exec a moment ago must not put probes back */
 		return 0;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	err = programs_attach_allocator(&s->programs, path, pid, file->sites, file->site_cnt,
-					extra, &entry.set);
+	err = attach_programs(s, fd, pid, file, extra, &entry.set);
 	if (err == -ESRCH) {
 		/* no trouble: its row says that it was not followed */
 		session_log(s, MEMTRACE_LOG_INFO, "cannot probe %s for pid %d: it ended", name, pid);
@@ -119,8 +144,7 @@ static int attach_file_as(struct memtrace *s, int fd, const char *name, pid_t pi
 	entry.written_ns = written_ns(&st);
 	entry.size = st.st_size;
 	grown[s->attached_cnt++] = entry;
-	session_log(s, MEMTRACE_LOG_INFO, "%zu functions probed in %s%s", file->site_cnt, name,
-		    pid ? "" : " (by inode)");
+	log_probed(s, file, name, pid);
 	return PROBED_NOW;
 }
 
@@ -135,6 +159,7 @@ struct map_walk {
 	struct memtrace *s;
 	pid_t pid;  /* whose maps */
 	pid_t bind; /* 0: probes by inode */
+	bool otel;  /* its allocator's own sites speak for it */
 	struct mt_code_mapping *seen; /* its mappings as the probes see them */
 	size_t seen_cnt;
 	bool any;
@@ -162,14 +187,17 @@ static void name_code(struct map_walk *walk, const struct process_map *map, int 
 static void see_map(void *ctx, const struct process_map *map)
 {
 	struct map_walk *walk = ctx;
-	int fd, got;
+	int fd, got = 0;
 
 	if (!map->executable || !map->path[0] || map->path[0] == '[')
 		return;
 	fd = process_open_map(walk->pid, map);
 	if (fd < 0)
 		return;
-	got = attach_file(walk->s, fd, map->path, walk->bind);
+	if (otel_lane_leaves(walk->s, fd, map->path, walk->otel))
+		targets_know_code(walk->s, fd, map->path);
+	else
+		got = attach_file(walk->s, fd, map->path, walk->bind);
 	name_code(walk, map, fd);
 	close(fd);
 	if (got > 0)
@@ -204,7 +232,12 @@ int targets_attach_map(struct memtrace *s, pid_t pid, const struct process_map *
 
 int targets_attach_process(struct memtrace *s, pid_t pid, bool *any)
 {
-	struct map_walk walk = { .s = s, .pid = pid, .bind = s->by_pid ? pid : 0 };
+	struct map_walk walk = {
+		.s = s,
+		.pid = pid,
+		.bind = s->by_pid ? pid : 0,
+		.otel = otel_lane_takes(s, pid),
+	};
 	int err;
 
 	if (s->code) /* before 6.1 files are only known by what user space is told */
@@ -224,6 +257,8 @@ struct exec_walk {
 	bool running;	 /* the executable is open or mapped already */
 	bool at_home;	 /* paths mean what they mean to the launched command */
 	bool preloaded;	 /* the library will be in it: nothing to probe */
+	bool otel;	 /* its allocator's own sites will speak for it ... */
+	bool program_decides; /* ... unless it has an allocator without any */
 };
 
 /* Where many programs have their libraries. Elsewhere few do, and the tree may want to replace the file,
@@ -247,10 +282,11 @@ static void see_dependency(void *ctx, const char *path)
 	if (fd < 0)
 		return;
 	targets_know_code(s, fd, path);
-	if (walk->preloaded || fstat(fd, &st) || (s->preload && preload_is(s->preload, &st)))
+	if (walk->preloaded || fstat(fd, &st) || (s->preload && preload_is(s->preload, &st)) ||
+	    otel_lane_leaves(s, fd, path, walk->otel))
 		goto out;
 	file = allocators_file(s->allocators, fd, path);
-	if (!file || !file->site_cnt)
+	if (!file || (!file->site_cnt && !otel_lane_uses(s, file)))
 		goto out;
 	drop_outdated(s, &st);
 	if (find_attached(s, &st, s->by_pid ? walk->pid : 0))
@@ -270,6 +306,25 @@ out:
 	close(fd);
 }
 
+/* What an executable will load, before anything of it is probed. */
+static void look_for_sites(void *ctx, const char *path)
+{
+	const struct allocator_file *file;
+	struct exec_walk *walk = ctx;
+	char root[32];
+	int fd;
+
+	snprintf(root, sizeof(root), "/proc/%d/root", walk->pid);
+	fd = deps_open(root, path);
+	if (fd < 0)
+		return;
+	file = allocators_file(walk->s->allocators, fd, path);
+	if (!strcmp(path, walk->exe) && otel_lane_is_overruled(file))
+		walk->program_decides = true;
+	walk->otel |= otel_lane_uses(walk->s, file);
+	close(fd);
+}
+
 /* Will the program have the preload library? As far as one can tell: its environment can be another one
  * than its predecessor's. */
 static bool will_preload(struct memtrace *s, const char *root, const char *exe, const char *preload)
@@ -280,19 +335,23 @@ static bool will_preload(struct memtrace *s, const char *root, const char *exe, 
 
 /* preload and library_path: as its environment will have them. */
 static int prepare_program(struct memtrace *s, pid_t pid, const char *preload,
-			   const char *library_path, const char *exe, bool running)
+			   const char *library_path, const char *exe, bool running, bool *otel)
 {
-	struct exec_walk walk = { s, pid, exe, running, false, false };
+	struct exec_walk walk = { .s = s, .pid = pid, .exe = exe, .running = running };
 	char root[32];
 
 	walk.at_home = s->launch && launch_shares_paths(s->launch, pid);
 	snprintf(root, sizeof(root), "/proc/%d/root", pid);
 	walk.preloaded = walk.at_home && will_preload(s, root, exe, preload);
+	if (s->otel)
+		deps_each(root, exe, preload, library_path, look_for_sites, &walk);
+	walk.otel &= !walk.program_decides;
+	*otel = walk.otel;
 	return deps_each(root, exe, preload, library_path, see_dependency, &walk);
 }
 
 /* The same for a program whose environment is its process's. */
-static int prepare_next(struct memtrace *s, pid_t pid, const char *exe)
+static int prepare_next(struct memtrace *s, pid_t pid, const char *exe, bool *otel)
 {
 	char *preload = process_env(pid, "LD_PRELOAD");
 	char *library_path = process_env(pid, "LD_LIBRARY_PATH");
@@ -301,21 +360,21 @@ static int prepare_next(struct memtrace *s, pid_t pid, const char *exe)
 
 	/* before its exec, what the command's environment is said to be is ours */
 	err = prepare_program(s, pid, is_command && s->preload_words ? s->preload_words : preload,
-			      library_path, exe, true);
+			      library_path, exe, true, otel);
 
 	free(preload);
 	free(library_path);
 	return err;
 }
 
-int targets_prepare_exec(struct memtrace *s, pid_t pid)
+int targets_prepare_exec(struct memtrace *s, pid_t pid, bool *otel)
 {
 	char *exe = process_exe(pid);
 	int err;
 
 	if (!exe)
 		return -ESRCH;
-	err = prepare_next(s, pid, exe);
+	err = prepare_next(s, pid, exe, otel);
 	free(exe);
 	return err;
 }
@@ -356,6 +415,7 @@ int targets_adopt(struct memtrace *s, pid_t pid, uint32_t scope, uint32_t *out)
 	a->sharers = 1;
 	a->start_ns = session_now_ns();
 	a->threaded = MT_THREADED_ASSUMED;
+	a->lane = otel_lane_takes(s, pid) ? MT_LANE_OTEL : MT_LANE_OPEN;
 	process_comm(pid, a->comm, sizeof(a->comm));
 	__atomic_store_n(&a->state, MT_ACCT_LIVE, __ATOMIC_RELEASE);
 	err = member_set(s, pid, slot, scope);
@@ -452,7 +512,8 @@ static int start_matching(struct memtrace *s)
 		follow_load_maps(s, pid);
 		if (targets_attach_process(s, pid, &any) || !any)
 			continue;
-		if (s->by_pid)
+		/* else the probes take it in, not knowing whom to believe until a site speaks */
+		if (s->by_pid || otel_lane_takes(s, pid))
 			targets_adopt(s, pid, 0, &slot);
 	}
 	closedir(dir);
@@ -488,6 +549,7 @@ static bool see_visit(void *ctx, const struct gate_visit *v)
 	enum lanes_file lane;
 	char path[PATH_MAX];
 	struct stat st;
+	bool otel;
 
 	if (fstat(v->fd, &st))
 		return true;
@@ -501,7 +563,7 @@ static bool see_visit(void *ctx, const struct gate_visit *v)
 	attach_file(s, v->fd, v->path, 0);
 	snprintf(path, sizeof(path), "%s", v->path);
 	process_path_inside(v->pid, path);
-	prepare_next(s, v->pid, path);
+	prepare_next(s, v->pid, path, &otel);
 	file = allocators_file(s->allocators, v->fd, v->path);
 	if (!file)
 		return true;
@@ -543,6 +605,7 @@ static int start_command(struct memtrace *s)
 {
 	pid_t pid = launch_pid(s->launch);
 	struct stat st;
+	bool otel;
 	int err;
 
 	if (s->preload) {
@@ -551,7 +614,7 @@ static int start_command(struct memtrace *s)
 			return err;
 	}
 	err = prepare_program(s, pid, s->preload ? s->preload_words : getenv("LD_PRELOAD"),
-			      getenv("LD_LIBRARY_PATH"), s->program, false);
+			      getenv("LD_LIBRARY_PATH"), s->program, false, &otel);
 	if (err < 0)
 		session_log(s, MEMTRACE_LOG_INFO, "cannot tell what %s will load: %s", s->program,
 			    strerror(-err));

@@ -61,6 +61,8 @@ void estimate_put_sampling(struct strbuf *line, const struct memtrace_snapshot *
 	if (snapshot->sampling == MEMTRACE_SAMPLING_BYTES) {
 		strbuf_printf(line, "a block every %s on average",
 			      units_bytes(snapshot->sample_bytes).text);
+	} else if (snapshot->sampling == MEMTRACE_SAMPLING_NONE) {
+		strbuf_puts(line, "by the target's own allocator");
 	} else {
 		strbuf_puts(line, "each allocation with probability ");
 		put_probability(line, snapshot->sampling_rate);

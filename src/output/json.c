@@ -139,7 +139,7 @@ static void write_totals(struct json_writer *w, const struct memtrace_totals *to
 	field_uint(w, "peak_bytes", totals->peak_bytes);
 	field_int(w, "peak_blocks", totals->peak_blocks);
 	field_seconds(w, "peak_at_s", peak_at_s(totals->peak_bytes, totals->peak_at_s));
-	field_uint(w, "failed_allocs", totals->failed_allocs);
+	field_int(w, "failed_allocs", totals->failed_allocs);
 	field_int(w, "unknown_frees", totals->unknown_frees);
 	field_int(w, "inherited_frees", totals->inherited_frees);
 	write_intervals(w, totals->estimates);
@@ -243,7 +243,7 @@ static void write_process(struct json_writer *w, const struct memtrace_process *
 	field_uint(w, "peak_blocks", p->peak_blocks);
 	field_seconds(w, "peak_at_s", peak_at_s(p->peak_bytes, p->peak_at_s));
 	field_int(w, "peak_unattributed_bytes", p->peak_unattributed_bytes);
-	field_uint(w, "failed_allocs", p->failed_allocs);
+	field_int(w, "failed_allocs", p->failed_allocs);
 	field_int(w, "unknown_frees", p->unknown_frees);
 	field_int(w, "inherited_frees", p->inherited_frees);
 	field_seconds(w, "followed_after_s", p->followed_after_s);
@@ -317,7 +317,7 @@ static void write_leak(struct json_writer *w, const struct leak *leak)
 static void write_sampling(struct json_writer *w, const struct memtrace_snapshot *s)
 {
 	json_key(w, "sampling");
-	if (s->sampling == MEMTRACE_SAMPLING_NONE) {
+	if (s->sampling == MEMTRACE_SAMPLING_NONE && !s->estimated) {
 		json_null(w);
 		return;
 	}

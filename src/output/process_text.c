@@ -176,6 +176,8 @@ void process_table(struct page *page, const struct ranking *ranking, size_t top)
 		put_cells(page, &rows[i], width);
 		strbuf_put_printable(&page->line, process->comm ? process->comm : "?");
 		process_put_missed(page, process, "  ");
+		if (process->lane && !strcmp(process->lane, "otel"))
+			strbuf_puts(&page->line, "  otel lane");
 		if (ranking->estimated_cnt && !process->estimates)
 			strbuf_puts(&page->line, "  exact");
 		page_line(page, TONE_PLAIN);

@@ -113,7 +113,7 @@ static void put_sampling(struct report *r)
 	const struct ranking *ranking = &r->analysis->ranking;
 	struct strbuf *line = &r->page.line;
 
-	if (s->sampling == MEMTRACE_SAMPLING_NONE)
+	if (s->sampling == MEMTRACE_SAMPLING_NONE && !s->estimated)
 		return;
 	if (sampling_is_off(s)) {
 		strbuf_puts(line, "off: no allocation is taken");
@@ -504,11 +504,20 @@ static void put_leaks(struct report *r)
 
 /* ---- foot ------------------------------------------------------------------------------------ */
 
-/* "3 unknown frees", or that nobody knows. */
-static void put_known(struct strbuf *line, int64_t cnt, const char *noun, const char *separator)
+/* Figures are exact, but allocators' own sites do not tell everything. */
+static bool untold(const struct report *r)
 {
+	return !r->snapshot->estimated && r->snapshot->totals.failed_allocs == MEMTRACE_UNKNOWN;
+}
+
+/* "3 unknown frees", or that nobody knows. */
+static void put_known(struct report *r, int64_t cnt, const char *noun, const char *separator)
+{
+	struct strbuf *line = &r->page.line;
+
 	if (cnt == MEMTRACE_UNKNOWN)
-		strbuf_printf(line, "%s%ss not known (sampled)", separator, noun);
+		strbuf_printf(line, "%s%ss not known (%s)", separator, noun,
+			      untold(r) ? "otel lane" : "sampled");
 	else
 		strbuf_printf(line, "%s%s", separator, units_counted((uint64_t)cnt, noun).text);
 }
@@ -535,10 +544,13 @@ static void put_totals(struct report *r)
 		  e ? &e->alloc_bytes : NULL);
 	put_total(line, t->frees, "free", e ? &e->freed_blocks : NULL, t->freed_bytes,
 		  e ? &e->freed_bytes : NULL);
-	put_known(line, t->reallocs, "realloc", "");
-	strbuf_printf(line, ", %s failed;", units_count(t->failed_allocs).text);
-	put_known(line, t->unknown_frees, "unknown free", " ");
-	put_known(line, t->inherited_frees, "inherited free", ", ");
+	put_known(r, t->reallocs, "realloc", "");
+	if (t->failed_allocs == MEMTRACE_UNKNOWN)
+		strbuf_puts(line, ", failures not known (otel lane);");
+	else
+		strbuf_printf(line, ", %s failed;", units_count((uint64_t)t->failed_allocs).text);
+	put_known(r, t->unknown_frees, "unknown free", " ");
+	put_known(r, t->inherited_frees, "inherited free", ", ");
 	page_paragraph(&r->page, TONE_PLAIN, 0, 4);
 }
 

@@ -418,6 +418,7 @@ Test(json_report, what_is_unknown_is_null)
 	never->exe = NULL;
 	never->ended_by = MEMTRACE_ENDED_SIGNAL;
 	never->signal = 9;
+	never->failed_allocs = MEMTRACE_UNKNOWN;
 	report(s, &out);
 	EXPECT_SAYS("d['processes'][1]['followed_after_s'] is None");
 	EXPECT_SAYS("d['processes'][1]['since_attach'] is True");
@@ -431,6 +432,7 @@ Test(json_report, what_is_unknown_is_null)
 	EXPECT_SAYS(
 		"d['processes'][2]['ended_by'] == 'signal' and d['processes'][2]['signal'] == 9");
 	EXPECT_SAYS("d['processes'][2]['exit_status'] is None");
+	EXPECT_SAYS("d['processes'][2]['failed_allocs'] is None");
 	EXPECT_SAYS("d['sites'][1]['oldest_age_s'] is None and d['sites'][1]['stack'] == []");
 	EXPECT_SAYS("d['interval_s'] is None");
 	strbuf_fini(&out);

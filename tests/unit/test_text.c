@@ -409,6 +409,25 @@ Test(text, estimates_say_how_the_sample_was_taken)
 				 "by\n");
 }
 
+/* Traced by their allocators' own sites: some figures nobody has. */
+Test(text, a_lane_that_does_not_tell_all_says_so)
+{
+	struct memtrace_process *p = fixture_process(s, 1, 42, "bench");
+
+	fixture_process(s, 2, 43, "plain");
+	s->lane = p->lane = "otel";
+	s->totals.reallocs = s->totals.failed_allocs = s->totals.unknown_frees = MEMTRACE_UNKNOWN;
+	EXPECT_HAS(report(NULL), "bench -n 3, otel lane; final report");
+	EXPECT_HAS(report(NULL), "bench  otel lane\n");
+	EXPECT_HAS(report(NULL), " plain\n");
+	EXPECT_HAS(report(NULL), "reallocs not known (otel lane), failures not known (otel lane); "
+				 "unknown frees not known (otel lane), 0 inherited frees\n");
+	s->estimated = true;
+	s->sampled_blocks = 3;
+	EXPECT_HAS(report(NULL), "sampling     by the target's own allocator; estimated from at "
+				 "least 3 blocks");
+}
+
 Test(text, a_sample_without_leaks_proves_none)
 {
 	s->sampling = MEMTRACE_SAMPLING_BYTES;
