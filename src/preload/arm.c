@@ -75,17 +75,9 @@ static bool find_code(uintptr_t *start, uintptr_t *end)
 	return false;
 }
 
-/* The page whose rights are changed must not be the one that runs here. */
-static uintptr_t other_page(uintptr_t start, uintptr_t end)
-{
-	uintptr_t here = (uintptr_t)arm_again;
-
-	return here - start >= 2 * PAGE_BYTES ? start : end - PAGE_BYTES;
-}
-
 bool arm_again(void)
 {
-	uintptr_t start, end, page;
+	uintptr_t start, end;
 
 	if (!has_calls()) {
 		*(uint32_t *)arm_mark = 1;
@@ -93,13 +85,15 @@ bool arm_again(void)
 	}
 	if (!find_code(&start, &end) || end - start < 4 * PAGE_BYTES)
 		return false;
-	page = other_page(start, end);
 	/* whoever listens is counted anew when its probe is put in */
 	memtrace_semaphores.any = 0;
 	if (sys_call6(SYS_madvise, (long)start, (long)(end - start), MADV_DONTNEED, 0, 0, 0))
 		return false;
-	if (sys_call6(SYS_mprotect, (long)page, PAGE_BYTES, PROT_READ, 0, 0, 0) ||
-	    sys_call6(SYS_mprotect, (long)page, PAGE_BYTES, PROT_READ | PROT_EXEC, 0, 0, 0))
+	/* advice for one page parts the mapping, and its end joins it again; the kernel puts probes into
+	 * what comes of either. Rights are not touched: some processes may not give them back, and other
+	 * threads may run here. */
+	if (sys_call6(SYS_madvise, (long)start, PAGE_BYTES, MADV_RANDOM, 0, 0, 0) ||
+	    sys_call6(SYS_madvise, (long)start, PAGE_BYTES, MADV_NORMAL, 0, 0, 0))
 		return false;
 	*(uint32_t *)arm_mark = 1;
 	return true;

@@ -4,8 +4,8 @@
  *
  * Linux 6.18 turns a probed five-byte nop into a call to a page that it maps nearby, and does not copy that
  * page for a child of fork: the child has the call, and dies of it. So in a child, before its first
- * site, the library's code is read from the file anew and its mapping is changed for a moment, which
- * makes the kernel put probes in once more:
+ * site (right in fork() where that calls us), the library's code is read from the file anew and its
+ * mapping is parted for a moment, which makes the kernel put probes in once more:
  *
  *	parent   nop5  -probe->  int3  -first hit->  call trampoline
  *	child    call, no trampoline  -armed again->  int3  -first hit->  call (its own) trampoline

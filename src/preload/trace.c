@@ -377,6 +377,9 @@ static void in_child(void)
 	thread.seeded = false;
 	once.seed = sample_mix(once.seed + sample_mix(once.forks)) | 1;
 	once.forks = 0;
+	/* now: no other thread is there yet, and the program may go on into a sandbox */
+	if (semaphores->any)
+		is_armed();
 }
 
 /* glibc has the first, musl the second. */
