@@ -449,7 +449,9 @@ static int choose_lane(struct memtrace *s)
 	if (s->options.lane == MEMTRACE_LANE_UPROBE && s->options.sampling)
 		return message_set(&s->error, -EINVAL, "the uprobe lane takes no samples (use --lane "
 				   "preload, or auto)");
-	if (s->options.lane == MEMTRACE_LANE_UPROBE)
+	/* a debugger, valgrind or a sanitizer among its children may not bear the library, so that is not
+	 * for a command whose user did not ask for what only it can do */
+	if (s->options.lane != MEMTRACE_LANE_PRELOAD && !s->options.sampling)
 		return 0;
 	refusal = preload_refusal(s->allocators, "/", s->program);
 	return refusal ? stay_without_preload(s, refusal) : use_preload(s);

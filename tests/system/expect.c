@@ -373,7 +373,7 @@ void expect_row(const json_t *row, const json_t *truth, enum way way, const char
 	expect_unknown_frees(row, truth, way, of);
 	if (json_is_null(member(truth, "peak_bytes")))
 		return;
-	if (way == LAUNCHED || way == LAUNCHED_UPROBE) {
+	if (way == LAUNCHED || way == LAUNCHED_PRELOAD) {
 		/* the peak is before anything is given back */
 		live += back.live_bytes;
 		blocks += back.frees;

@@ -39,9 +39,9 @@ void expect_request_exact(const struct trace_request *request);
 	{                                                                \
 		expect_target_exact(LAUNCHED, LIST(__VA_ARGS__));        \
 	}                                                                \
-	Test(suite, sentence##_launched_uprobe)                          \
+	Test(suite, sentence##_launched_preload)                          \
 	{                                                                \
-		expect_target_exact(LAUNCHED_UPROBE, LIST(__VA_ARGS__)); \
+		expect_target_exact(LAUNCHED_PRELOAD, LIST(__VA_ARGS__)); \
 	}                                                                \
 	Test(suite, sentence##_attached)                          \
 	{                                                         \

@@ -73,7 +73,8 @@ Test(generated, javascript_in_node)
 			    "function first(n) { return second(n); }\n"
 			    "for (let i = 0; i < 3000; i++) first(5000);\n");
 
-	expect_through(LIST(node, "--perf-basic-prof", "--interpreted-frames-native-stack", script),
+	expect_through(LIST(node, "--perf-basic-prof", "--interpreted-frames-native-stack",
+			    "--no-logfile-per-isolate", "--logfile=/dev/null", script),
 		       LIST("third ", "second ", "first ", "JSEntry", "_start"));
 }
 

@@ -14,9 +14,9 @@ SUITE(rule5_accounts);
 	{                                                         \
 		expect_target_exact(LAUNCHED, LIST(__VA_ARGS__)); \
 	}                                                         \
-	Test(rule5_accounts, sentence##_launched_uprobe)          \
+	Test(rule5_accounts, sentence##_launched_preload)          \
 	{                                                         \
-		expect_target_exact(LAUNCHED_UPROBE, LIST(__VA_ARGS__)); \
+		expect_target_exact(LAUNCHED_PRELOAD, LIST(__VA_ARGS__)); \
 	}                                                         \
 	Test(rule5_accounts, sentence##_followed_exactly)         \
 	{                                                         \

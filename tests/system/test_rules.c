@@ -33,9 +33,9 @@ static void expect_preloaded_exact(enum way way, const char *library, const char
 	{                                                             \
 		expect_preloaded_exact(LAUNCHED, library, "family");  \
 	}                                                             \
-	Test(rule1_family, name##_launched_uprobe)                    \
+	Test(rule1_family, name##_launched_preload)                    \
 	{                                                             \
-		expect_preloaded_exact(LAUNCHED_UPROBE, library, "family");  \
+		expect_preloaded_exact(LAUNCHED_PRELOAD, library, "family");  \
 	}                                                             \
 	Test(rule1_family, name##_attached)                           \
 	{                                                             \

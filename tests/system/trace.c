@@ -241,9 +241,9 @@ static void launched(struct trace *trace, const struct trace_request *request, c
 	add_target(&command, request->argv);
 	add(&env, truth);
 	add_all(&env, request->env);
-	if (request->way == LAUNCHED_UPROBE) {
+	if (request->way == LAUNCHED_PRELOAD) {
 		add(&options, "--lane");
-		add(&options, "uprobe");
+		add(&options, "preload");
 	}
 	add_all(&options, request->options);
 	tracer_start(&tracer, &(struct tracer_start){
@@ -293,10 +293,13 @@ void trace_run(struct trace *trace, const struct trace_request *request)
 
 	unlink(path);
 	*trace = (struct trace){ .way = request->way, .env = request->env };
-	if (request->way == LAUNCHED || request->way == LAUNCHED_UPROBE)
+	if (request->way == LAUNCHED || request->way == LAUNCHED_PRELOAD)
 		launched(trace, request, text_of("MT_TRUTH=%s", path));
 	else
 		attached(trace, request, text_of("MT_TRUTH=%s", path));
+	if (!trace->report && request->way == LAUNCHED_PRELOAD &&
+	    strstr(file_text(trace->memtrace->err), "nothing can be preloaded"))
+		skip("nothing can be preloaded into %s", request->argv[0]);
 	if (!trace->report)
 		fatal("memtrace left no report (wait status 0x%x): %s", child_wait(trace->memtrace),
 		      file_text(trace->memtrace->err));
