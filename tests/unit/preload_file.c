@@ -138,7 +138,7 @@ void preload_copy(const struct preload_file *file, const char *path, unsigned in
 		  const struct mt_preload_config *config)
 {
 	unsigned char *image = malloc(file->size);
-	uint64_t offset, bytes, flags;
+	uint64_t offset = 0, bytes, flags;
 	int fd;
 
 	cr_assert(image);
