@@ -46,24 +46,19 @@ static __always_inline void block_free(struct mt_task *t, struct mt_acct *a, u64
 		unknown_free(a, t->acct, addr);
 }
 
-/* A block of t->size came to be at addr: the table, then the figures. old is what a realloc replaced
- * (born_ns 0: nothing). Its stack has begun (stack_begin()). weight is a constant where nothing is
- * ever weighed: the arithmetic is then not done. */
-static __always_inline void charge(struct mt_task *t, struct mt_acct *a, u64 addr, u64 weight,
-				   const struct mt_spill *old)
+/* A block is there, at addr: the table, then the figures. old is what a realloc replaced (born_ns 0:
+ * nothing). */
+static __always_inline void block_put(struct mt_acct *a, u32 slot, u64 addr, struct mt_spill *block,
+				      const struct mt_spill *old)
 {
-	struct mt_spill block = { .size = t->size, .born_ns = bpf_ktime_get_ns(),
-				  .weight = weight };
-	u64 key = live_key(addr, t->acct), count = block_count(&block), bytes = block_bytes(&block);
+	u64 key = live_key(addr, slot), count = block_count(block), bytes = block_bytes(block);
 	bool threaded = a->threaded;
 	s64 more_bytes, more_count;
 
-	stack_take(t, a);
-	block.site = t->stack_end == MT_END_NO_TABLE ? site_cold(t) : site_intern(t, t->acct);
-	if (!key || live_insert(key, &block)) {
+	if (!key || live_insert(key, block)) {
 		count_loss(key ? MT_LOSS_TABLE_FULL : MT_LOSS_BAD_ADDRESS);
 		if (old->born_ns)
-			discharge(a, t->acct, old);
+			discharge(a, slot, old);
 		return;
 	}
 	more_bytes = bytes;
@@ -73,9 +68,23 @@ static __always_inline void charge(struct mt_task *t, struct mt_acct *a, u64 add
 		more_count -= block_count(old);
 		site_sub(a, old, threaded);
 	}
-	site_add(a, &block, count, bytes, threaded);
-	size_count(block.size, count);
-	acct_change(a, t->acct, block.site, more_bytes, more_count, block.born_ns, threaded);
+	site_add(a, block, count, bytes, threaded);
+	size_count(block->size, count);
+	acct_change(a, slot, block->site, more_bytes, more_count, block->born_ns, threaded);
+}
+
+/* A block of t->size came to be at addr; returns its site. Its stack has begun (stack_begin()). weight is a
+ * constant where nothing is ever weighed: the arithmetic is then not done. */
+static __always_inline u32 charge(struct mt_task *t, struct mt_acct *a, u64 addr, u64 weight,
+				  const struct mt_spill *old)
+{
+	struct mt_spill block = { .size = t->size, .born_ns = bpf_ktime_get_ns(),
+				  .weight = weight };
+
+	stack_take(t, a);
+	block.site = t->stack_end == MT_END_NO_TABLE ? site_cold(t) : site_intern(t, t->acct);
+	block_put(a, t->acct, addr, &block, old);
+	return block.site;
 }
 
 /* realloc came back with a block: what it replaced is in old. */

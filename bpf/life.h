@@ -34,6 +34,7 @@ int BPF_PROG(on_newtask, struct task_struct *child, u64 clone_flags)
 	a = acct_at(parent->acct);
 	if (!a)
 		return 0;
+	batch_before();
 	if (clone_flags & CLONE_VM) /* before the newcomer can run */
 		__sync_fetch_and_or(&a->threaded, MT_THREADED_SEEN);
 	if (clone_flags & CLONE_THREAD)
@@ -111,6 +112,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	if (t) {
 		task_abandon(t);
 		t->epoch = 0;
+		t->keeps = 0;
 		t->trampoline = 0;
 	}
 	acct_leave(old, MT_ENDED_EXEC, 0);
@@ -146,6 +148,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	struct mt_task *t;
 	s32 code;
 
+	batch_at_end();
 	t = task_get(0);
 	if (t)
 		task_abandon(t);

@@ -43,7 +43,7 @@ struct mt_task {
 	__u32 far;  /* the last stack was too long for one near copy */
 	__u64 acct_id;	 /* of acct: its slot may have another by the time the thread is gone */
 	__u32 nested; /* calls taken as inside the one in progress, unproved */
-	__u32 pad;
+	__u32 keeps;  /* writes the events that its address space keeps */
 	__u64 freed_ptr; /* the last free_sized, as long as nothing came after it */
 	__u64 freed_sp;
 	__u64 sp; /* stack pointer at entry of the outermost call */
@@ -235,6 +235,20 @@ struct {
 	__type(value, __u64);
 } row_cache SEC(".maps");
 
+/* Call paths that processes want to know. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 256 * 1024);
+} paths SEC(".maps");
+
+/* By slot of the account. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, struct mt_keeping);
+} keeping SEC(".maps");
+
 /* Stacks that user space must unwind. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -291,5 +305,8 @@ const volatile __u32 weighted;
 
 /* Likewise: the preload library or allocators' own sites are used, so accounts have lanes. */
 const volatile __u32 with_lanes;
+
+/* Likewise: processes keep events. */
+const volatile __u32 with_batches;
 
 #endif

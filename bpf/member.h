@@ -22,6 +22,19 @@ static __always_inline void acct_news(u32 kind, const struct mt_acct *a, u32 slo
 	news_send(&item);
 }
 
+static __always_inline struct mt_keeping *keeping_of(u32 slot)
+{
+	return bpf_map_lookup_elem(&keeping, &slot);
+}
+
+static __always_inline void keeping_end(u32 slot)
+{
+	struct mt_keeping *k = with_batches ? keeping_of(slot) : NULL;
+
+	if (k)
+		k->pages = 0;
+}
+
 /* A new account in *slot, or NULL (counted). */
 static __always_inline struct mt_acct *acct_create(u32 *slot, u32 tgid, u32 ppid, u32 scope)
 {
@@ -33,6 +46,7 @@ static __always_inline struct mt_acct *acct_create(u32 *slot, u32 tgid, u32 ppid
 		return NULL;
 	}
 	__builtin_memset(a, 0, sizeof(*a));
+	keeping_end(got);
 	a->id = __sync_fetch_and_add(&control.next_acct_id, 1);
 	a->tgid = tgid;
 	a->ppid = ppid;
@@ -58,6 +72,10 @@ static __always_inline void acct_end(struct mt_acct *a, u32 slot, u32 why, s32 e
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 
+	struct mt_keeping *k = with_batches ? keeping_of(slot) : NULL;
+
+	if (k && k->pages)
+		count_loss(MT_LOSS_BATCH_UNREAD);
 	a->ended_by = why;
 	a->exit_code = exit_code;
 	a->end_ns = bpf_ktime_get_ns();

@@ -30,6 +30,7 @@
 #include "inherit.h"
 #include "block.h"
 #include "lane.h"
+#include "batch.h"
 #include "preload.h"
 #include "otel.h"
 

@@ -53,14 +53,15 @@ static __always_inline bool realloc_ended(struct pt_regs *ctx, struct mt_task *t
 	return count;
 }
 
-/* The end of an allocation: alloc(ptr, size, weight, count), or of a realloc. */
+/* The end of an allocation: alloc(ptr, size, weight, count, ticket), or of a realloc. */
 SEC("uprobe")
 int preload_put(struct pt_regs *ctx)
 {
-	u64 addr = PT_REGS_PARM1(ctx);
+	u64 addr = PT_REGS_PARM1(ctx), ticket = 0;
 	struct mt_spill old = {};
 	struct mt_acct *a = NULL;
 	struct mt_task *t = claimed_task(ctx, &a, MT_LANE_PRELOAD);
+	u32 site;
 
 	if (!t || !a)
 		return 0;
@@ -70,9 +71,12 @@ int preload_put(struct pt_regs *ctx)
 		addr = PT_REGS_PARM2(ctx);
 	} else {
 		block_announced(t, PT_REGS_PARM2(ctx), PT_REGS_PARM4(ctx));
+		ticket = PT_REGS_PARM5(ctx);
 	}
 	stack_begin(ctx, t, true);
-	charge(t, a, addr, t->weight, &old);
+	site = charge(t, a, addr, t->weight, &old);
+	if (with_batches && ticket)
+		path_tell(t, site, ticket);
 	return 0;
 }
 

@@ -76,7 +76,9 @@
 	X(PROBE_MISSED, probe_missed, "the kernel skipped a probe (recursion guard)")              \
 	X(LATE_SITE, site_gone, "a block's site was gone when it was freed")                       \
 	X(NEST_OVERFLOW, nest_overflow, "calls taken as nested in one that was gone, where its stack could not be followed") \
-	X(NOT_PROBED, allocators_not_probed, "files with an allocator that could not be probed")
+	X(NOT_PROBED, allocators_not_probed, "files with an allocator that could not be probed")   \
+	X(BATCH_LOST, batched_events, "events kept in a process that were written over before they were read") \
+	X(BATCH_UNREAD, last_events_unread, "processes that ended, or became others, before their last events could be read")
 
 /* notices: recovered, or news that changes no figure */
 #define MT_NOTICES(X)                                                                              \
@@ -375,6 +377,28 @@ struct mt_cold {
 	struct mt_code_file missing; /* the file without a table; ino 0: not known either */
 	__u64 missing_pc;	     /* an address in it */
 	__u8 bytes[MT_COLD_BYTES]; /* from sp on */
+};
+
+/* A call path that a process asks to know (batch.h): the frames of a site, and the unwind rules there. */
+struct mt_path {
+	__u32 acct;
+	__u32 site;
+	__u64 acct_id;
+	__u64 ticket;
+	__u32 tgid;
+	__u32 end;	 /* enum mt_path_end; MT_PATH_GOES_ON: it cannot be known */
+	__u32 frame_cnt;
+	__u32 pad;
+	__u64 pcs[MT_STACK_DEPTH_MAX];
+	__u32 rules[MT_STACK_DEPTH_MAX + 1];
+};
+
+/* What an address space keeps (batch.h). */
+struct mt_keeping {
+	__u64 pages;   /* where; 0: nothing */
+	__u64 applied; /* events accounted for */
+	__u32 busy;    /* they are, at this moment */
+	__u32 pad;
 };
 
 /* ---- control (the programs' .bss, mapped by both) ------------------------------------------------ */

@@ -7,11 +7,12 @@
  * call (x86-64: rdi rsi rdx rcx r8; arm64: x0 to x4), so that a handler needs no parser:
  *
  *	claim()                                        once per address space, before anything else
- *	alloc(ptr, size, weight, count)                after the real call
+ *	alloc(ptr, size, weight, count, ticket)        after the real call
  *	free(ptr)                                      before the real call
  *	realloc_begin(old)                             before the real call
  *	realloc_end(old, new, size, weight, count)     after it
  *	failed(size, weight, count)                    after a call that yielded no block
+ *	batch(address, stays)                          many of them: batch.h, which has tickets too
  *
  * - claim: the allocator this process calls is seen here and nowhere else. It is not fired where
  *the program, or a library loaded before this one, has its own malloc: then no other site is
@@ -91,7 +92,7 @@
 #define MT_PRELOAD_CONFIG_BYTES 4096		   /* of the section, and its alignment */
 #define MT_PRELOAD_MAGIC_NUMBER 0x64616f6c6572706d /* "mpreload"; for an assembler too */
 #define MT_PRELOAD_MAGIC ((__u64)MT_PRELOAD_MAGIC_NUMBER)
-#define MT_PRELOAD_VERSION 1
+#define MT_PRELOAD_VERSION 2
 
 enum mt_preload_mode {
 	MT_PRELOAD_EXACT,
@@ -110,6 +111,7 @@ struct mt_preload_config {
 	__u64 sample_bytes; /* mean distance of two points */
 	__u64 probability;  /* in units of 2^-32 */
 	__u64 seed;	    /* 0: a random one for each process */
+	__u64 batches;	    /* events may be kept and told later (batch.h), where exact */
 	__u64 generation;   /* any other value than before: read all this again */
 };
 

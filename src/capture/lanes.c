@@ -89,6 +89,8 @@ enum lanes_file lanes_of_file(struct memtrace *s, int fd, const char *path, pid_
 			leave(s, &st);
 		return LANES_LEAVE;
 	}
+	/* what it keeps may be read in the middle of a probe's work there (batch.h) */
+	__atomic_or_fetch(&a->threaded, MT_THREADED_ASSUMED, __ATOMIC_ACQ_REL);
 	__atomic_or_fetch(&a->flags, MT_ACCT_BESIDE, __ATOMIC_ACQ_REL);
 	return LANES_BESIDE;
 }

@@ -399,12 +399,19 @@ bool preload_is_mapped(const struct preload *p, pid_t pid)
 
 /* ---- sampling ------------------------------------------------------------------------------------------ */
 
+bool preload_batches(const struct memtrace_options *options)
+{
+	return options->stacks <= MEMTRACE_STACKS_DWARF && !options->sampling &&
+	       (!options->limit_bytes || options->on_limit == MEMTRACE_LIMIT_REPORT);
+}
+
 struct mt_preload_config preload_sampling(const struct memtrace_options *options)
 {
 	struct mt_preload_config config = { .mode = MT_PRELOAD_EXACT, .seed = options->sample_seed };
 
 	switch (options->sampling) {
 	case MEMTRACE_SAMPLING_NONE:
+		config.batches = preload_batches(options);
 		break;
 	case MEMTRACE_SAMPLING_BYTES:
 		config.mode = options->sample_bytes ? MT_PRELOAD_BY_BYTES : MT_PRELOAD_OFF;

@@ -56,6 +56,10 @@ bool preload_is_mapped(const struct preload *preload, pid_t pid);
  * filled in. 0 or -errno. Before preload_attach() they are kept for then. */
 int preload_configure(struct preload *preload, const struct mt_preload_config *config);
 
+/* May processes keep events, to tell many at once? Not where one of them is to be acted upon in its place, and
+ * they find their call paths by unwind tables. */
+bool preload_batches(const struct memtrace_options *options);
+
 /* The settings that options ask for. */
 struct mt_preload_config preload_sampling(const struct memtrace_options *options);
 

@@ -19,7 +19,9 @@
 /* Which of them hang on allocators, on the preload library, on allocators' own sites, on life. */
 #define ALLOCATOR_PROGRAMS(X) X(on_malloc) X(on_free) X(on_enter) X(on_return)
 #define PRELOAD_PROGRAMS(X) \
-	X(preload_claim) X(preload_put) X(preload_free) X(preload_realloc_begin) X(preload_failed)
+	X(preload_claim) X(preload_put) X(preload_free) X(preload_realloc_begin) X(preload_failed) \
+	X(preload_batch)
+#define BATCH_PROGRAMS(X) X(batch_on_switch) X(batch_on_signal) X(batch_on_cpu)
 #define OTEL_PROGRAMS(X) X(otel_alloc) X(otel_free)
 #define LIFE_PROGRAMS(X) X(on_newtask) X(on_exec) X(on_exit) X(settle_tasks) X(list_code)
 
@@ -79,7 +81,7 @@ static void tell_verified(struct programs *p, const struct memtrace_bpf *skel)
 
 /* What an object has, of all that there is. */
 struct parts {
-	bool allocators, preload, otel, life;
+	bool allocators, preload, batches, otel, life;
 };
 
 static void choose(struct memtrace_bpf *skel, const struct programs *p, struct parts parts)
@@ -94,6 +96,9 @@ static void choose(struct memtrace_bpf *skel, const struct programs *p, struct p
 #define X(name) CHOOSE(name, parts.preload, true)
 	PRELOAD_PROGRAMS(X)
 #undef X
+#define X(name) CHOOSE(name, parts.batches, false)
+	BATCH_PROGRAMS(X)
+#undef X
 #define X(name) CHOOSE(name, parts.otel, true)
 	OTEL_PROGRAMS(X)
 #undef X
@@ -102,6 +107,7 @@ static void choose(struct memtrace_bpf *skel, const struct programs *p, struct p
 #undef X
 #undef CHOOSE
 	skel->rodata->with_lanes = p->want.preload || p->want.otel;
+	skel->rodata->with_batches = p->want.batches;
 	skel->rodata->weighted = p->want.weighted;
 }
 
@@ -121,9 +127,11 @@ int programs_load(struct programs *p, const struct programs_want *want, struct m
 	choose(p->skel, p, (struct parts){
 				   .allocators = !want->allocators_later,
 				   .preload = want->preload,
+				   .batches = want->batches,
 				   .life = true,
 			   });
 	bpf_map__set_max_entries(p->skel->maps.accts, want->acct_cnt);
+	bpf_map__set_max_entries(p->skel->maps.keeping, want->batches ? want->acct_cnt : 1);
 	if (!want->otel)
 		bpf_map__set_max_entries(p->skel->maps.otel_sites, 1);
 	err = memtrace_bpf__load(p->skel);
@@ -177,9 +185,39 @@ int programs_need_allocators(struct programs *p)
 	return load_more(p, (struct parts){ .allocators = true }, &p->on_allocators);
 }
 
+static int attach_batches(struct programs *p)
+{
+	struct memtrace_bpf *skel = p->skel;
+
+	if (!p->want.batches)
+		return 0;
+	skel->links.batch_on_switch = bpf_program__attach(skel->progs.batch_on_switch);
+	if (!skel->links.batch_on_switch)
+		return -errno;
+	skel->links.batch_on_signal = bpf_program__attach(skel->progs.batch_on_signal);
+	return skel->links.batch_on_signal ? 0 : -errno;
+}
+
+void programs_read_batches(const struct programs *p)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .flags = BPF_F_TEST_RUN_ON_CPU);
+	int cpus = libbpf_num_possible_cpus();
+
+	if (!p->want.batches)
+		return;
+	/* of a CPU that is off nobody's batch can be read */
+	for (opts.cpu = 0; (int)opts.cpu < cpus; opts.cpu++)
+		bpf_prog_test_run_opts(bpf_program__fd(p->skel->progs.batch_on_cpu), &opts);
+}
+
 int programs_attach_life(struct programs *p, struct message *why)
 {
-	int err;
+	int err = attach_batches(p);
+
+	if (err) {
+		errno = -err;
+		goto fail;
+	}
 
 	p->skel->links.on_newtask = bpf_program__attach(p->skel->progs.on_newtask);
 	if (!p->skel->links.on_newtask)

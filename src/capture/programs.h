@@ -27,6 +27,7 @@ struct programs_want {
 	uint32_t acct_cnt; /* address spaces that can be traced at one time */
 	bool by_pid;	   /* probes will be bound to processes (see probe_kind_init) */
 	bool preload;	   /* the preload library is used */
+	bool batches;	   /* and keeps events */
 	bool otel;	   /* allocators' own sites are used; then blocks have weights */
 	bool weighted;	   /* blocks have weights: what is counted are estimates */
 	bool allocators_later; /* those for allocators are loaded when one is to be probed */
@@ -51,6 +52,9 @@ int programs_need_allocators(struct programs *programs);
 
 /* Attaches the fork, exec and exit programs. */
 int programs_attach_life(struct programs *programs, struct message *why);
+
+/* Accounts for what processes that run now have kept. */
+void programs_read_batches(const struct programs *programs);
 
 /* One allocation function of a file. */
 struct probe_site {

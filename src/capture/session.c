@@ -24,6 +24,7 @@
 #include "capture/debug_server.h"
 #include "capture/gate.h"
 #include "capture/launch.h"
+#include "capture/paths.h"
 #include "capture/preload.h"
 #include "capture/process.h"
 #include "capture/records.h"
@@ -171,6 +172,7 @@ static int load_parts(struct memtrace *s)
 					  .acct_cnt = s->slot_cnt,
 					  .by_pid = s->by_pid,
 					  .preload = s->preload,
+					  .batches = s->preload && preload_batches(&s->options),
 					  .otel = s->otel,
 					  .weighted = s->options.sampling || s->otel,
 					  .allocators_later = s->preload ||
@@ -206,6 +208,12 @@ static int load_parts(struct memtrace *s)
 		s->code = code_new(&s->rows, s->options.cache_dir, log_line, s);
 		if (!s->code || ring_buffer__add(s->news, bpf_map__fd(s->programs.skel->maps.cold),
 						 follow_cold_stack, s))
+			return message_set(&s->error, -ENOMEM, "out of memory");
+	}
+	if (s->programs.want.batches) {
+		s->paths = paths_new(s->tables.accts, s->tables.acct_cnt);
+		if (!s->paths || ring_buffer__add(s->news, bpf_map__fd(s->programs.skel->maps.paths),
+						  paths_tell, s->paths))
 			return message_set(&s->error, -ENOMEM, "out of memory");
 	}
 	if (watch_fd(s, records_fd) || watch_fd(s, ring_buffer__epoll_fd(s->news)))
@@ -614,6 +622,7 @@ int memtrace_snapshot_take(struct memtrace *s, struct memtrace_snapshot **snapsh
 {
 	int err;
 
+	programs_read_batches(&s->programs);
 	ring_buffer__consume(s->news);
 	follow_drain_maps(s, false);
 	err = follow_harvest(s);
@@ -646,6 +655,7 @@ void memtrace_close(struct memtrace *s)
 	}
 	for (uint32_t slot = 0; s->exes && slot < s->slot_cnt; slot++)
 		free(s->exes[slot]);
+	paths_free(s->paths);
 	code_free(s->code);
 	unwind_rows_fini(&s->rows);
 	tables_fini(&s->tables);

@@ -20,6 +20,7 @@ struct debug_server;
 struct gate;
 struct process_map;
 struct launch;
+struct paths;
 struct preload;
 struct records;
 struct ring_buffer;
@@ -80,6 +81,7 @@ struct memtrace {
 	struct debug_server *debug_server; /* NULL: not wanted */
 	struct allocators *allocators; /* what is known of files */
 	struct code *code; /* unwind tables; NULL: stacks are not unwound by them */
+	struct paths *paths; /* NULL: processes keep no events */
 	struct ring_buffer *news;
 	struct launch *launch;
 	struct preload *preload; /* the library; NULL: every lane is uprobe */

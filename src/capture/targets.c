@@ -682,6 +682,7 @@ void targets_detach(struct memtrace *s)
 {
 	int err;
 
+	programs_read_batches(&s->programs);
 	/* the end is one point in time for all, not when each probe goes */
 	__atomic_fetch_or(&s->tables.control->epoch, MT_EPOCH_CLOSED, __ATOMIC_ACQ_REL);
 	s->detached_ns = session_now_ns();

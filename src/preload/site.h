@@ -102,6 +102,12 @@ extern union semaphore_line memtrace_semaphores;
 		SITE_IN(1, a);                                                  \
 		SITE_ASM(provider, name, semaphore, SITE_ARG1, "r"(site_arg1)); \
 	} while (0)
+#define SITE2(provider, name, semaphore, a, b)                                                 \
+	do {                                                                                   \
+		SITE_IN(1, a);                                                                 \
+		SITE_IN(2, b);                                                                 \
+		SITE_ASM(provider, name, semaphore, SITE_ARG2, "r"(site_arg1), "r"(site_arg2)); \
+	} while (0)
 #define SITE3(provider, name, semaphore, a, b, c)                                              \
 	do {                                                                                   \
 		SITE_IN(1, a);                                                                 \

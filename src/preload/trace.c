@@ -2,7 +2,9 @@
 #include "preload/trace.h"
 
 #include "preload/arm.h"
+#include "preload/batch.h"
 #include "preload/cxx.h"
+#include "preload/leave.h"
 #include "preload/sys.h"
 
 #define STRING(x) #x
@@ -83,13 +85,14 @@ static void resolve(void)
 {
 	next_resolve();
 	cxx_resolve();
+	leave_resolve();
 }
 
 /* Reads the page again, for this thread, and for frees. */
 static __attribute__((noinline)) void configure(void)
 {
 	struct sample_rule rule;
-	uint64_t generation, configured;
+	uint64_t generation, configured, batches;
 
 	if (unlikely(!allocator.resolved))
 		resolve();
@@ -102,11 +105,13 @@ static __attribute__((noinline)) void configure(void)
 		else
 			rule = sample_rule(MT_PRELOAD_OFF, 0, 0);
 		configured = config->seed;
+		batches = config->batches;
 		__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	} while (generation != config->generation);
 
 	if (rule.mode == MT_PRELOAD_BY_BYTES || rule.mode == MT_PRELOAD_BY_CALLS)
 		seed(configured);
+	batch_want(rule.mode == MT_PRELOAD_EXACT && batches);
 	sampler_follow(&thread.sampler, &rule);
 	thread.generation = generation;
 	/* an allocator that calls itself has to be followed even where nothing is taken */
@@ -222,11 +227,11 @@ static inline enum known take_out(const void *block)
 
 /* ---- calls ---------------------------------------------------------------------------------- */
 
-#define FIRE_ALLOC(block, size, weight)                                                  \
+#define FIRE_ALLOC(block, size, weight, ticket)                                          \
 	do {                                                                             \
-		if (likely(listens(memtrace)))                                        \
-			SITE4("memtrace", "alloc", SEMAPHORE_MEMTRACE, block, size,      \
-			      (weight).bytes, (weight).count);                           \
+		if (likely(listens(memtrace)))                                           \
+			SITE5("memtrace", "alloc", SEMAPHORE_MEMTRACE, block, size,      \
+			      (weight).bytes, (weight).count, ticket);                   \
 		if (unlikely(listens(otel_alloc)))                                    \
 			SITE3("otel_memory", "alloc", SEMAPHORE_OTEL_ALLOC, block, size, \
 			      (weight).bytes);                                           \
@@ -242,6 +247,7 @@ static inline enum known take_out(const void *block)
 void *trace_alloc(size_t size, real_call call, uintptr_t a, uintptr_t b, uintptr_t c)
 {
 	struct sample_weight weight;
+	uint64_t ticket = 0;
 	void *block;
 
 	if (is_nested(FRAME()))
@@ -254,18 +260,22 @@ void *trace_alloc(size_t size, real_call call, uintptr_t a, uintptr_t b, uintptr
 	leave();
 	if (!weight.count)
 		return block;
+	if (likely(block && is_exact()) && batch_alloc(FRAME(), block, size, &ticket))
+		return block;
+	batch_tell();
 	if (unlikely(!block)) {
 		FIRE_FAILED(size, weight);
 		return block;
 	}
 	if (is_exact() || remember(block))
-		FIRE_ALLOC(block, size, weight);
+		FIRE_ALLOC(block, size, weight, ticket);
 	return block;
 }
 
 int trace_posix_memalign(void **out, size_t align, size_t size)
 {
 	struct sample_weight weight;
+	uint64_t ticket = 0;
 	int error;
 
 	if (is_nested(FRAME()))
@@ -278,12 +288,15 @@ int trace_posix_memalign(void **out, size_t align, size_t size)
 	leave();
 	if (!weight.count)
 		return error;
+	if (likely(!error && is_exact()) && batch_alloc(FRAME(), *out, size, &ticket))
+		return 0;
+	batch_tell();
 	if (unlikely(error)) {
 		FIRE_FAILED(size, weight);
 		return error;
 	}
 	if (is_exact() || remember(*out))
-		FIRE_ALLOC(*out, size, weight);
+		FIRE_ALLOC(*out, size, weight, ticket);
 	return 0;
 }
 
@@ -314,6 +327,29 @@ static inline void realloc_went(void *old, void *block, size_t size, enum known 
 	}
 }
 
+static void realloc_comes(void *old)
+{
+	if (likely(listens(memtrace)))
+		SITE1("memtrace", "realloc_begin", SEMAPHORE_MEMTRACE, old);
+}
+
+/* The call and its event, if that can be told when it is over: then true. */
+static inline bool realloc_kept(void *old, size_t size, real_call call, uintptr_t b, uintptr_t c,
+				struct sample_weight weight, const uintptr_t *frame, void **block)
+{
+	if (!is_exact() || filter_may_have(&process.filter, old) || !batch_is_open())
+		return false;
+	enter(frame);
+	*block = call((uintptr_t)old, b, c);
+	leave();
+	if (likely(*block) && batch_realloc(frame, old, *block, size))
+		return true;
+	batch_tell();
+	realloc_comes(old);
+	realloc_went(old, *block, size, KNOWN_MAYBE, weight, 0);
+	return true;
+}
+
 void *trace_realloc(void *old, size_t size, real_call call, uintptr_t b, uintptr_t c)
 {
 	struct sample_weight weight;
@@ -326,10 +362,12 @@ void *trace_realloc(void *old, size_t size, real_call call, uintptr_t b, uintptr
 	weight = decide(size);
 	if (unlikely(!once.claimed))
 		claim();
+	if (realloc_kept(old, size, call, b, c, weight, FRAME(), &block))
+		return block;
+	batch_tell();
 	known = take_out(old);
 	if (known != KNOWN_NOT) {
-		if (likely(listens(memtrace)))
-			SITE1("memtrace", "realloc_begin", SEMAPHORE_MEMTRACE, old);
+		realloc_comes(old);
 		if (unlikely(listens(otel_free)))
 			SITE1("otel_memory", "free", SEMAPHORE_OTEL_FREE, old);
 		if (unlikely(listens(otel_alloc)))
@@ -351,6 +389,13 @@ void trace_free(void *block, real_call call, uintptr_t b, uintptr_t c)
 	look_at_config();
 	if (unlikely(!once.claimed))
 		claim();
+	if (is_exact() && !filter_may_have(&process.filter, block) && batch_free(block)) {
+		enter(FRAME());
+		call((uintptr_t)block, b, c);
+		leave();
+		return;
+	}
+	batch_tell();
 	if (take_out(block) != KNOWN_NOT) {
 		if (likely(listens(memtrace)))
 			SITE1("memtrace", "free", SEMAPHORE_MEMTRACE, block);
@@ -367,6 +412,7 @@ void trace_free(void *block, real_call call, uintptr_t b, uintptr_t c)
 static void before_fork(void)
 {
 	__atomic_fetch_add(&once.forks, 1, __ATOMIC_RELAXED);
+	batch_tell();
 }
 
 /* The child draws numbers of its own, from the next call on, or the two would sample alike. */
@@ -380,6 +426,12 @@ static void in_child(void)
 	/* now: no other thread is there yet, and the program may go on into a sandbox */
 	if (semaphores->any)
 		is_armed();
+	batch_child();
+}
+
+static __attribute__((destructor)) void end(void)
+{
+	batch_pause();
 }
 
 /* glibc has the first, musl the second. */
@@ -392,6 +444,7 @@ static __attribute__((constructor)) void start(void)
 {
 	resolve();
 	arm_start();
+	batch_start();
 	claim();
 	trace_nest(__builtin_frame_address(0)); /* musl takes a block for it */
 	if (__register_atfork)

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * paths.h - teaches processes their call paths, so that they can keep events (memtrace/batch.h).
+ *
+ * What is written goes to the address space that asked, whatever its process does meanwhile: the file
+ * through which it is written belongs to that space, and is opened while its account lives.
+ */
+#ifndef CAPTURE_PATHS_H
+#define CAPTURE_PATHS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct mt_acct;
+struct paths;
+
+/* accts is borrowed. NULL without memory. */
+struct paths *paths_new(const struct mt_acct *accts, uint32_t acct_cnt);
+void paths_free(struct paths *paths); /* takes NULL */
+
+/* Takes one struct mt_path; a function for ring buffers. ctx: the struct paths. Always 0. */
+int paths_tell(void *ctx, void *data, size_t size);
+
+/* Nodes that processes were given. */
+uint64_t paths_node_count(const struct paths *paths);
+
+#endif

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: MIT
+#include "preload/batch.h"
+
+#include "preload/arm.h"
+#include "preload/paths.h"
+#include "preload/sys.h"
+
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+#define NOINLINE __attribute__((noinline))
+
+#define WIPE_ON_FORK 18 /* MADV_WIPEONFORK, Linux 4.14 */
+#define MEMBARRIER_GLOBAL 1
+#define STACK_MAX (1UL << 30)
+
+struct batching batching;
+
+/* What other threads and the kernel read. */
+#define NOW(x) (*(volatile __typeof__(x) *)&(x))
+#define BARRIER() __asm__ volatile("" : : : "memory")
+
+static inline uint64_t self(void)
+{
+	return (uintptr_t)__builtin_thread_pointer();
+}
+
+/* memtrace alone: to others each event is told on its own. */
+static inline bool is_heard(void)
+{
+	return semaphores->memtrace && !(semaphores->any >> 16);
+}
+
+extern char **environ __attribute__((weak));
+
+void batch_start(void)
+{
+	const size_t head = (sizeof(struct mt_batch) + MT_BATCH_ALIGN - 1) & ~(MT_BATCH_ALIGN - 1UL);
+	const size_t bytes = head + MT_PATH_NODES_BYTES;
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+	struct mt_batch *pages;
+
+#ifndef __x86_64__
+	return; /* there are no rules for others */
+#endif
+	/* at its end the stack of the first thread has the environment, as the program was given it */
+	batching.stack_end = &environ ? (uintptr_t)environ : 0;
+	if (batching.stack_end - here >= STACK_MAX)
+		return;
+	pages = sys_map(bytes);
+	if (!pages)
+		return;
+	if (sys_call6(SYS_madvise, (long)pages, (long)bytes, WIPE_ON_FORK, 0, 0, 0)) {
+		sys_unmap(pages, bytes);
+		return;
+	}
+	pages->nodes = (uintptr_t)pages + head;
+	batching.pages = pages;
+}
+
+NOINLINE void batch_fire(struct mt_batch *pages, bool stays)
+{
+	uint64_t head = NOW(pages->head);
+
+	if (semaphores->memtrace && is_armed())
+		SITE2("memtrace", "batch", SEMAPHORE_MEMTRACE, pages, stays);
+	NOW(pages->told) = head;
+}
+
+/* Another thread is here that nobody said would be. Whoever writes is let finish. */
+static void take_over(struct mt_batch *pages)
+{
+	batching.over = true;
+	NOW(pages->owner) = 0;
+	/* the writer sees that, or we see that it writes */
+	sys_call6(SYS_membarrier, MEMBARRIER_GLOBAL, 0, 0, 0, 0, 0);
+	while (NOW(pages->busy))
+		sys_call6(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+	batch_fire(pages, false);
+}
+
+/* May this thread begin to write? */
+static NOINLINE bool open_pages(struct mt_batch *pages)
+{
+	uint64_t nobody = 0;
+
+	if (!batching.wanted || batching.over || !is_heard() || !is_armed() || pages->busy)
+		return false;
+	if (NOW(pages->owner)) {
+		take_over(pages);
+		return false;
+	}
+	if (!__atomic_compare_exchange_n(&pages->owner, &nobody, self(), false, __ATOMIC_SEQ_CST,
+					 __ATOMIC_SEQ_CST))
+		return false;
+	if (!pages->epoch)
+		pages->epoch = 1;
+	if (!pages->nodes) /* wiped */
+		pages->nodes = (uintptr_t)pages +
+			       ((sizeof(*pages) + MT_BATCH_ALIGN - 1) & ~(MT_BATCH_ALIGN - 1UL));
+	batch_fire(pages, true);
+	return true;
+}
+
+static inline struct mt_batch *my_pages(void)
+{
+	struct mt_batch *pages = batching.pages;
+
+	if (!pages || (NOW(pages->owner) != self() && !open_pages(pages)))
+		return NULL;
+	return pages->busy || !is_heard() ? NULL : pages;
+}
+
+/* Between these a handler of a signal, or another thread's arrival, finds the pages busy. */
+static inline bool begin(struct mt_batch *pages)
+{
+	NOW(pages->busy) = 1;
+	BARRIER();
+	if (likely(NOW(pages->owner) == self()))
+		return true;
+	NOW(pages->busy) = 0;
+	return false;
+}
+
+static inline void write_event(struct mt_batch *pages, void *block, size_t size, uint64_t site)
+{
+	uint64_t head = pages->head;
+	struct mt_batch_event *event = &pages->events[head % MT_BATCH_EVENTS];
+
+	event->block = (uintptr_t)block;
+	event->size = size;
+	event->site = site;
+	BARRIER();
+	NOW(pages->head) = head + 1;
+}
+
+static inline void finish(struct mt_batch *pages)
+{
+	BARRIER();
+	NOW(pages->busy) = 0;
+	if (unlikely(pages->head - pages->told > MT_BATCH_EVENTS - 2))
+		batch_fire(pages, true);
+}
+
+static inline bool keep(struct mt_batch *pages, void *block, size_t size, uint64_t site)
+{
+	if (!begin(pages))
+		return false;
+	write_event(pages, block, size, site);
+	finish(pages);
+	return true;
+}
+
+static NOINLINE uint64_t ask(struct mt_batch *pages)
+{
+	if (pages->asked - NOW(pages->answered) >= MT_PATH_ASKED_MAX)
+		return 0;
+	pages->asked++;
+	return (uintptr_t)pages | pages->epoch;
+}
+
+bool batch_alloc(const uintptr_t *frame, void *block, size_t size, uint64_t *ticket)
+{
+	struct mt_batch *pages = my_pages();
+	uint32_t site;
+
+	*ticket = 0;
+	if (!pages)
+		return false;
+	site = paths_find(pages, frame, batching.stack_end);
+	if (likely(site))
+		return keep(pages, block, size, site);
+	*ticket = ask(pages);
+	return false;
+}
+
+bool batch_free(void *block)
+{
+	struct mt_batch *pages = my_pages();
+
+	return pages && keep(pages, block, 0, MT_BATCH_FREE);
+}
+
+bool batch_realloc(const uintptr_t *frame, void *old, void *block, size_t size)
+{
+	struct mt_batch *pages = my_pages();
+	uint32_t site = pages ? paths_find(pages, frame, batching.stack_end) : 0;
+
+	if (!site || !begin(pages))
+		return false;
+	write_event(pages, old, 0, MT_BATCH_MOVED);
+	write_event(pages, block, size, site);
+	finish(pages);
+	return true;
+}
+
+bool batch_is_open(void)
+{
+	return my_pages();
+}
+
+/* ---- moments ------------------------------------------------------------------------------------- */
+
+static struct mt_batch *mine(void)
+{
+	struct mt_batch *pages = batching.pages;
+
+	return pages && NOW(pages->owner) == self() ? pages : NULL;
+}
+
+void batch_pause(void)
+{
+	struct mt_batch *pages = mine();
+
+	if (!pages)
+		return;
+	batch_fire(pages, false);
+	NOW(pages->owner) = 0;
+}
+
+void batch_want(bool wanted)
+{
+	batching.wanted = wanted;
+	if (!wanted)
+		batch_pause();
+}
+
+void batch_end(void)
+{
+	batching.over = true;
+	batch_pause();
+}
+
+void batch_forget(void)
+{
+	struct mt_batch *pages = mine();
+
+	if (!pages)
+		return;
+	batch_tell();
+	if (pages->epoch >= MT_PATH_EPOCHS)
+		batch_end();
+	else
+		NOW(pages->epoch) = pages->epoch + 1;
+}
+
+void batch_child(void)
+{
+	batching.over = false;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * paths.h - the call paths that this process knows (memtrace/batch.h has how).
+ */
+#ifndef PRELOAD_PATHS_H
+#define PRELOAD_PATHS_H
+
+#include <stdint.h>
+
+#include "memtrace/batch.h"
+
+/* The number of the site of the call path that begins with the caller of this frame, which is one of the
+ * library's; 0: not known. All that is read lies between the frame and stack_end, which has to be mapped. */
+__attribute__((visibility("hidden"))) uint32_t paths_find(const struct mt_batch *batch,
+							  const uintptr_t *frame, uintptr_t stack_end);
+
+#endif
