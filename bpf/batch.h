@@ -13,6 +13,7 @@
 #include "memtrace/batch.h"
 
 #define BUSY_TRIES 512 /* of as many: some 100 us, longer than a batch takes */
+#define ROOM_WAIT_NS 2000000
 #define CHUNKS_MAX (MT_BATCH_EVENTS / MT_BATCH_CHUNK + 2)
 
 struct batch_run {
@@ -253,6 +254,27 @@ GLOBAL int keeping_claim(u32 slot)
 	return 0;
 }
 
+GLOBAL int room_wait(u64 until_ns)
+{
+	for (int try = 0; try < BUSY_TRIES; try++)
+		if (!*(volatile u32 *)&control.want_live || bpf_ktime_get_ns() > until_ns)
+			return 1;
+	return 0;
+}
+
+/* While the table grows, fewer blocks come than one by one, or it would be full before. */
+static __always_inline void room_let_come(void)
+{
+	u64 until_ns;
+
+	if (!*(volatile u32 *)&control.want_live)
+		return;
+	until_ns = bpf_ktime_get_ns() + ROOM_WAIT_NS;
+	for (int try = 0; try < BUSY_TRIES; try++)
+		if (room_wait(until_ns))
+			break;
+}
+
 /* batch(pages, stays) */
 SEC("uprobe")
 int preload_batch(struct pt_regs *ctx)
@@ -270,6 +292,7 @@ int preload_batch(struct pt_regs *ctx)
 				break;
 		batch_read(k, t->acct); /* what cannot be read now may be later, or is written over */
 		*(volatile u32 *)&k->busy = 0;
+		room_let_come();
 	} else if (stays && !bpf_probe_read_user(&head, sizeof(head), &((struct mt_batch *)pages)->head)) {
 		k->applied = head;
 		k->pages = pages;
