@@ -300,7 +300,7 @@ int trace_posix_memalign(void **out, size_t align, size_t size)
 	return 0;
 }
 
-static inline void realloc_went(void *old, void *block, size_t size, enum known known,
+static inline __attribute__((always_inline)) void realloc_went(void *old, void *block, size_t size, enum known known,
 				struct sample_weight weight, size_t usable)
 {
 	bool in = weight.count && block;
@@ -327,55 +327,44 @@ static inline void realloc_went(void *old, void *block, size_t size, enum known 
 	}
 }
 
-static void realloc_comes(void *old)
-{
-	if (likely(listens(memtrace)))
-		SITE1("memtrace", "realloc_begin", SEMAPHORE_MEMTRACE, old);
-}
-
-/* The call and its event, if that can be told when it is over: then true. */
-static inline bool realloc_kept(void *old, size_t size, real_call call, uintptr_t b, uintptr_t c,
-				struct sample_weight weight, const uintptr_t *frame, void **block)
-{
-	if (!is_exact() || filter_may_have(&process.filter, old) || !batch_is_open())
-		return false;
-	enter(frame);
-	*block = call((uintptr_t)old, b, c);
-	leave();
-	if (likely(*block) && batch_realloc(frame, old, *block, size))
-		return true;
-	batch_tell();
-	realloc_comes(old);
-	realloc_went(old, *block, size, KNOWN_MAYBE, weight, 0);
-	return true;
-}
-
+/* What goes is told before the call. While one thread is alone nobody can be given the block in between, so it
+ * may also be told afterwards, with what came. */
 void *trace_realloc(void *old, size_t size, real_call call, uintptr_t b, uintptr_t c)
 {
 	struct sample_weight weight;
 	size_t usable = 0;
 	enum known known;
-	void *block;
+	void *block = NULL;
+	bool later;
 
 	if (is_nested(FRAME()))
 		return call((uintptr_t)old, b, c);
 	weight = decide(size);
 	if (unlikely(!once.claimed))
 		claim();
-	if (realloc_kept(old, size, call, b, c, weight, FRAME(), &block))
-		return block;
+	later = is_exact() && !filter_may_have(&process.filter, old) && batch_is_open();
+	if (later) {
+		enter(FRAME());
+		block = call((uintptr_t)old, b, c);
+		leave();
+		if (likely(block) && batch_realloc(FRAME(), old, block, size))
+			return block;
+	}
 	batch_tell();
 	known = take_out(old);
 	if (known != KNOWN_NOT) {
-		realloc_comes(old);
+		if (likely(listens(memtrace)))
+			SITE1("memtrace", "realloc_begin", SEMAPHORE_MEMTRACE, old);
 		if (unlikely(listens(otel_free)))
 			SITE1("otel_memory", "free", SEMAPHORE_OTEL_FREE, old);
-		if (unlikely(listens(otel_alloc)))
+		if (unlikely(listens(otel_alloc)) && !later)
 			usable = next.malloc_usable_size(old);
 	}
-	enter(FRAME());
-	block = call((uintptr_t)old, b, c);
-	leave();
+	if (!later) {
+		enter(FRAME());
+		block = call((uintptr_t)old, b, c);
+		leave();
+	}
 	realloc_went(old, block, size, known, weight, usable);
 	return block;
 }
