@@ -18,22 +18,25 @@
  * stays 0: nothing is kept from here on, until a batch fires with stays 1 again (the thread makes
  * another one, ends, or goes into another program).
  *
- * Call paths. An allocation is kept only if its call path is known: the library walks the stack by rules
- * that it was given, and comes to the number of the site. The nodes form a tree in a hash table, one for
- * each frame, that only the session writes and only the library reads:
+ * Call paths. An allocation is kept only if its call path is known: the library walks its stack by rules
+ * that it was given for the return addresses it meets, and looks up what it came by. Two tables, that only
+ * the session writes and only the library reads:
  *
- *	malloc's caller     node { pc, parent 0, rule }         alloc(..., ticket) -> session
- *	its caller            node { pc, parent, rule }         session -> nodes
- *	main                    node { pc, parent, rule, end, site }
+ *	pcs      return address -> rule (unwind.h)
+ *	paths    hash of the return addresses and of how the walk ended -> number of the site
  *
- * A node is found by parent and pc, its rule (unwind.h) leads to the next pc, and end says that the path
- * ends there: so a site is found if and only if a walk by the tables would find the very same frames.
- * With an allocation whose path it does not know the library sends a ticket: the address of its pages, and
- * the epoch in the low bits. The answer is nodes in its memory, and answered, which goes up by one
- * whatever came of it.
+ * So a site is found if and only if a walk by the unwind tables would find the very same frames. The
+ * hash has 128 bits, and nothing but that is compared. With an allocation whose path it does not know the
+ * library sends a ticket: the address of its pages, with the epoch in the low bits. The answer is entries
+ * in its memory; then answered goes up by one.
  *
- * Order of writing: a node's epoch is last, and an end comes after its site. Nodes of another epoch than
- * the pages' are none: the library forgets all when code is unloaded.
+ * Tables come in generations, each twice as large as the one before and behind it. An entry that cannot
+ * be within MT_PATH_PROBES of its hash is not there at all.
+ *
+ *	| 1024 pcs, 1024 paths | 2048 pcs, 2048 paths | ...
+ *
+ * Order of writing: of an entry the byte that says its epoch is last; of a generation its number. Entries of
+ * another epoch than the pages' are none: the library forgets all when code is unloaded.
  *
  * The pages are wiped in forked children, which begin anew.
  */
@@ -54,44 +57,67 @@ struct mt_batch_event {
 	__u64 site; /* FREE: the block is freed; MOVED: so it is, by a realloc; what that gave is next */
 };
 
-#define MT_PATH_NODES_LOG2 15
-#define MT_PATH_NODES (1U << MT_PATH_NODES_LOG2)
-#define MT_PATH_PROBES 16 /* slots, from its hash on, that a node may be in; there are as many more */
+#define MT_PATH_GENERATIONS 7
+#define MT_PATH_SLOTS(generation) (1024U << (generation))
+#define MT_PATH_PROBES 16 /* there are as many more slots behind the last */
 #define MT_PATH_EPOCHS 255U
-#define MT_PATH_ASKED_MAX 8 /* tickets without an answer yet */
+#define MT_PATH_ASKED_MAX 8 /* tickets without an answer yet ... */
+#define MT_PATH_STARVED_MAX 4096 /* ... unless so many paths were not asked for meanwhile */
+
+struct mt_path_pc {
+	__u64 key; /* MT_PATH_KEY(); 0: empty */
+	__u32 rule;
+	__u32 next; /* the library's own: the slot of the caller's address, last time */
+};
+
+struct mt_path_entry {
+	__u64 hash[2];
+	__u32 site;
+	__u32 epoch; /* 0: empty */
+};
+
+#define MT_PATH_KEY(pc, epoch) ((pc) | (__u64)(epoch) << 48)
+
+/* Where a generation is, from mt_batch.tables on. */
+#define MT_PATH_GENERATION_BYTES(slots)                                                            \
+	(((slots) + MT_PATH_PROBES) * (__u64)(sizeof(struct mt_path_pc) + sizeof(struct mt_path_entry)))
+#define MT_PATH_GENERATION_AT(generation)                                                          \
+	(MT_PATH_GENERATION_BYTES(MT_PATH_SLOTS(generation)) -                                     \
+	 MT_PATH_GENERATION_BYTES(MT_PATH_SLOTS(0)) + (generation) *                               \
+	 MT_PATH_GENERATION_BYTES(0))
+#define MT_PATH_ENTRIES_AT(generation)                                                             \
+	((MT_PATH_SLOTS(generation) + MT_PATH_PROBES) * (__u64)sizeof(struct mt_path_pc))
+#define MT_PATH_TABLES_BYTES MT_PATH_GENERATION_AT(MT_PATH_GENERATIONS)
 
 enum mt_path_end {
-	MT_PATH_GOES_ON,
-	MT_PATH_COMPLETE, /* the walk ends here: site is that of this path */
+	MT_PATH_GOES_ON,  /* no path that can be known */
+	MT_PATH_COMPLETE, /* it leads to the root */
 	MT_PATH_DEPTH,	  /* it would go on, but stacks are cut here */
 };
 
-struct mt_path_node {
-	__u64 pc;     /* a return address, as in a stored stack */
-	__u32 parent; /* the node of the frame called from here: its slot + 1; 0: malloc's own caller */
-	__u32 rule;
-	__u32 site;
-	__u32 end;   /* enum mt_path_end */
-	__u32 child; /* the library's own: the slot where it found the next node last time */
-	__u32 epoch; /* 0: there is none */
-};
+/* Slots are chosen by the high bits. */
+#define MT_PATH_SLOT(word, generation) ((__u32)((word) >> 32) & (MT_PATH_SLOTS(generation) - 1))
+#define MT_PATH_PC_HASH(pc) ((pc) * 0x9e3779b97f4a7c15ULL)
 
-static inline __attribute__((always_inline)) __u32 mt_path_hash(__u32 parent, __u64 pc)
+/* Begins with { 0, 0 }; one step for each return address, leaf first, and a last one for the end. */
+static inline __attribute__((always_inline)) void mt_path_hash(__u64 hash[2], __u64 word)
 {
-	return ((pc ^ (__u64)parent << 40) * 0x9e3779b97f4a7c15ULL) >> (64 - MT_PATH_NODES_LOG2);
+	hash[0] = (hash[0] ^ word) * 0x9e3779b97f4a7c15ULL;
+	hash[0] ^= hash[0] >> 29;
+	hash[1] = ((hash[1] << 23 | hash[1] >> 41) + word) * 0xd6e8feb86659fd93ULL;
 }
-
-#define MT_PATH_NODES_BYTES ((MT_PATH_NODES + MT_PATH_PROBES) * sizeof(struct mt_path_node))
 
 struct mt_batch {
 	__u64 head;
-	__u64 owner; /* the thread that writes here; 0: nobody yet, or not now */
-	__u64 told;  /* head when the site fired last */
-	__u64 nodes; /* their address */
-	__u32 busy;  /* the owner is writing */
+	__u64 owner;  /* the thread that writes here; 0: nobody yet, or not now */
+	__u64 told;   /* head when the site fired last */
+	__u64 tables; /* their address */
+	__u32 busy;   /* the owner is writing */
 	__u32 epoch;
 	__u32 asked, answered;
-	__u64 spare[2];
+	__u32 generation; /* the session's, from here on */
+	__u32 pc_cnt, path_cnt;
+	__u32 starved; /* paths not asked for, since the last that was */
 	struct mt_batch_event events[MT_BATCH_EVENTS];
 };
 
@@ -99,7 +125,6 @@ struct mt_batch {
 #define MT_TICKET_EPOCH(ticket) ((__u32)(ticket) & (MT_BATCH_ALIGN - 1))
 #define MT_TICKET_BATCH(ticket) ((ticket) & ~(__u64)(MT_BATCH_ALIGN - 1))
 
-_Static_assert(sizeof(struct mt_path_node) == 32, "two in a cache line");
 _Static_assert(!(MT_BATCH_EVENTS % MT_BATCH_CHUNK), "whole chunks");
 
 #endif

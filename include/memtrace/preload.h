@@ -111,7 +111,7 @@ struct mt_preload_config {
 	__u64 sample_bytes; /* mean distance of two points */
 	__u64 probability;  /* in units of 2^-32 */
 	__u64 seed;	    /* 0: a random one for each process */
-	__u64 batches;	    /* events may be kept and told later (batch.h), where exact */
+	__u64 batches;	    /* not 0: where exact, events may be kept (batch.h); frames of a stack then */
 	__u64 generation;   /* any other value than before: read all this again */
 };
 

@@ -21,7 +21,11 @@ void paths_free(struct paths *paths); /* takes NULL */
 /* Takes one struct mt_path; a function for ring buffers. ctx: the struct paths. Always 0. */
 int paths_tell(void *ctx, void *data, size_t size);
 
-/* Nodes that processes were given. */
-uint64_t paths_node_count(const struct paths *paths);
+/* Answers tickets for paths that cannot be known, or have no room. They are not to be asked for again and again:
+ * who waits for enough answers does not ask. To be called now and then. */
+void paths_settle(struct paths *paths);
+
+/* Paths that processes were told, and those that were not, because they cannot be known or had no room. */
+void paths_count(const struct paths *paths, uint64_t *taught, uint64_t *refused);
 
 #endif

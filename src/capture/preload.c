@@ -411,7 +411,7 @@ struct mt_preload_config preload_sampling(const struct memtrace_options *options
 
 	switch (options->sampling) {
 	case MEMTRACE_SAMPLING_NONE:
-		config.batches = preload_batches(options);
+		config.batches = preload_batches(options) ? options->stack_depth : 0;
 		break;
 	case MEMTRACE_SAMPLING_BYTES:
 		config.mode = options->sample_bytes ? MT_PRELOAD_BY_BYTES : MT_PRELOAD_OFF;

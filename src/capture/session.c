@@ -4,6 +4,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
@@ -568,6 +569,8 @@ int memtrace_poll(struct memtrace *s, int timeout_ms)
 	targets_serve_gate(s);
 	ring_buffer__consume(s->news);
 	follow_drain_maps(s, true);
+	if (s->paths)
+		paths_settle(s->paths);
 	got = follow_harvest(s);
 	if (err)
 		return err;
@@ -602,6 +605,17 @@ int memtrace_command_status(struct memtrace *s, int *wait_status)
 	return s->launch ? launch_status(s->launch, wait_status) : -ECHILD;
 }
 
+static void log_paths(struct memtrace *s)
+{
+	uint64_t taught, refused;
+
+	if (!s->paths)
+		return;
+	paths_count(s->paths, &taught, &refused);
+	session_log(s, MEMTRACE_LOG_INFO, "%" PRIu64 " call paths told to processes, %" PRIu64 " refused",
+		    taught, refused);
+}
+
 int memtrace_detach(struct memtrace *s)
 {
 	if (s->detached || !s->loaded)
@@ -614,6 +628,7 @@ int memtrace_detach(struct memtrace *s)
 	targets_detach(s);
 	ring_buffer__consume(s->news);
 	follow_harvest(s);
+	log_paths(s);
 	s->detached = true;
 	return 0;
 }

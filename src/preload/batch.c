@@ -35,7 +35,7 @@ extern char **environ __attribute__((weak));
 void batch_start(void)
 {
 	const size_t head = (sizeof(struct mt_batch) + MT_BATCH_ALIGN - 1) & ~(MT_BATCH_ALIGN - 1UL);
-	const size_t bytes = head + MT_PATH_NODES_BYTES;
+	const size_t bytes = head + MT_PATH_TABLES_BYTES;
 	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
 	struct mt_batch *pages;
 
@@ -53,7 +53,7 @@ void batch_start(void)
 		sys_unmap(pages, bytes);
 		return;
 	}
-	pages->nodes = (uintptr_t)pages + head;
+	pages->tables = (uintptr_t)pages + head;
 	batching.pages = pages;
 }
 
@@ -81,7 +81,7 @@ static void take_over(struct mt_batch *pages)
 /* May this thread begin to write? */
 static NOINLINE bool open_pages(struct mt_batch *pages)
 {
-	uint64_t nobody = 0;
+	__u64 nobody = 0;
 
 	if (!batching.wanted || batching.over || !is_heard() || !is_armed() || pages->busy)
 		return false;
@@ -94,8 +94,8 @@ static NOINLINE bool open_pages(struct mt_batch *pages)
 		return false;
 	if (!pages->epoch)
 		pages->epoch = 1;
-	if (!pages->nodes) /* wiped */
-		pages->nodes = (uintptr_t)pages +
+	if (!pages->tables) /* wiped */
+		pages->tables = (uintptr_t)pages +
 			       ((sizeof(*pages) + MT_BATCH_ALIGN - 1) & ~(MT_BATCH_ALIGN - 1UL));
 	batch_fire(pages, true);
 	return true;
@@ -152,8 +152,11 @@ static inline bool keep(struct mt_batch *pages, void *block, size_t size, uint64
 
 static NOINLINE uint64_t ask(struct mt_batch *pages)
 {
-	if (pages->asked - NOW(pages->answered) >= MT_PATH_ASKED_MAX)
+	/* an answer may have been lost */
+	if (pages->asked - NOW(pages->answered) >= MT_PATH_ASKED_MAX &&
+	    ++pages->starved < MT_PATH_STARVED_MAX)
 		return 0;
+	pages->starved = 0;
 	pages->asked++;
 	return (uintptr_t)pages | pages->epoch;
 }
@@ -166,7 +169,7 @@ bool batch_alloc(const uintptr_t *frame, void *block, size_t size, uint64_t *tic
 	*ticket = 0;
 	if (!pages)
 		return false;
-	site = paths_find(pages, frame, batching.stack_end);
+	site = paths_find(pages, frame, batching.stack_end, batching.depth);
 	if (likely(site))
 		return keep(pages, block, size, site);
 	*ticket = ask(pages);
@@ -183,7 +186,7 @@ bool batch_free(void *block)
 bool batch_realloc(const uintptr_t *frame, void *old, void *block, size_t size)
 {
 	struct mt_batch *pages = my_pages();
-	uint32_t site = pages ? paths_find(pages, frame, batching.stack_end) : 0;
+	uint32_t site = pages ? paths_find(pages, frame, batching.stack_end, batching.depth) : 0;
 
 	if (!site || !begin(pages))
 		return false;
@@ -217,9 +220,10 @@ void batch_pause(void)
 	NOW(pages->owner) = 0;
 }
 
-void batch_want(bool wanted)
+void batch_want(bool wanted, uint32_t depth)
 {
 	batching.wanted = wanted;
+	batching.depth = depth;
 	if (!wanted)
 		batch_pause();
 }
@@ -237,10 +241,12 @@ void batch_forget(void)
 	if (!pages)
 		return;
 	batch_tell();
-	if (pages->epoch >= MT_PATH_EPOCHS)
+	if (pages->epoch >= MT_PATH_EPOCHS) {
 		batch_end();
-	else
-		NOW(pages->epoch) = pages->epoch + 1;
+		return;
+	}
+	NOW(pages->epoch) = pages->epoch + 1;
+	pages->pc_cnt = pages->path_cnt = 0;
 }
 
 void batch_child(void)

@@ -19,6 +19,7 @@
 struct batching {
 	struct mt_batch *pages; /* NULL: nothing is ever kept */
 	uintptr_t stack_end;	/* of the first thread; what is below, down to a frame, is mapped */
+	uint32_t depth;		/* of stacks, at most */
 	bool wanted;		/* the configuration allows it */
 	bool over;		/* there are, or were, several threads */
 };
@@ -30,7 +31,7 @@ extern struct batching batching __attribute__((visibility("hidden")));
 /* Once, before there are threads, after arm_start(). */
 BATCH_HIDDEN void batch_start(void);
 /* What the configuration says. */
-BATCH_HIDDEN void batch_want(bool wanted);
+BATCH_HIDDEN void batch_want(bool wanted, uint32_t depth);
 
 /* Keeps an event; false: it is to be told now, after batch_tell(). frame is one of the library's, whose
  * caller is the program. *ticket goes with an allocation that is not kept. */

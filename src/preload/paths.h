@@ -10,8 +10,10 @@
 #include "memtrace/batch.h"
 
 /* The number of the site of the call path that begins with the caller of this frame, which is one of the
- * library's; 0: not known. All that is read lies between the frame and stack_end, which has to be mapped. */
+ * library's; 0: not known. Stacks have at most depth frames. All that is read lies between the frame and
+ * stack_end, which has to be mapped. */
 __attribute__((visibility("hidden"))) uint32_t paths_find(const struct mt_batch *batch,
-							  const uintptr_t *frame, uintptr_t stack_end);
+							  const uintptr_t *frame, uintptr_t stack_end,
+							  uint32_t depth);
 
 #endif

@@ -111,7 +111,7 @@ static __attribute__((noinline)) void configure(void)
 
 	if (rule.mode == MT_PRELOAD_BY_BYTES || rule.mode == MT_PRELOAD_BY_CALLS)
 		seed(configured);
-	batch_want(rule.mode == MT_PRELOAD_EXACT && batches);
+	batch_want(rule.mode == MT_PRELOAD_EXACT && batches, (uint32_t)batches);
 	sampler_follow(&thread.sampler, &rule);
 	thread.generation = generation;
 	/* an allocator that calls itself has to be followed even where nothing is taken */
