@@ -168,6 +168,21 @@ enum memtrace_sampling {
 	MEMTRACE_SAMPLING_RATE,	 /* each with probability sampling_rate, whatever its size */
 };
 
+/* What tracing costs the targets (src/model/overhead.h has the arithmetic). Times are NAN when
+ * unknown. */
+struct memtrace_overhead {
+	double time_s;	/* that passed */
+	uint64_t calls; /* of the allocator; an estimate in a sample */
+	double cost_s;	/* CPU time that the targets spent in probes */
+	double cpu_s;	/* all CPU time that they spent */
+	double wait_s;	/* they were ready to run, and others ran */
+	uint32_t max_percent; /* options.max_overhead_percent */
+	bool ended;	      /* tracing ended because it cost more than that */
+	double ended_at_s, ended_percent;
+	bool widened; /* a (wider) sample is taken because of it; see snapshot.sampling */
+	double widened_at_s, widened_percent;
+};
+
 struct memtrace_snapshot {
 	const char *tool_version;
 	const char *target; /* as a person would name it: "pid 4242", "./bench -n 3", "all processes" */
@@ -196,6 +211,7 @@ struct memtrace_snapshot {
 	size_t stack_quality_cnt;
 	uint64_t size_classes[48]; /* allocations by floor(log2(bytes)); [0] has 0 and 1 */
 	uint64_t tracer_bytes;	   /* memory the tables hold in the kernel */
+	struct memtrace_overhead overhead; /* of the whole session */
 
 	enum memtrace_sampling sampling; /* what was asked for */
 	uint64_t sample_bytes;
