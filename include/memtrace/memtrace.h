@@ -266,6 +266,11 @@ struct memtrace_options {
 	uint64_t sample_bytes; /* at most 2^40 */
 	double sampling_rate;  /* 0 to 1 */
 	uint64_t sample_seed;  /* the same one takes the same blocks; 0: another one each time */
+	/* By how many per cent tracing may slow the targets down (100: to twice the time); 0: any.
+	 * When it does more, a launched command that took the preload library is sampled, and then
+	 * sampled wider; where that cannot be, or is not enough, memtrace_overhead_passed() says
+	 * so, and the caller ends it by memtrace_detach(). */
+	uint32_t max_overhead_percent;
 };
 
 /* A session without a target. On failure *session may still be non-NULL, only to be asked
@@ -306,6 +311,14 @@ MEMTRACE_API bool memtrace_limit_exceeded(const struct memtrace *session);
 
 /* How many crossings were heard of so far; as cheap. It may lag behind what a snapshot has. */
 MEMTRACE_API uint64_t memtrace_limit_crossings(const struct memtrace *session);
+
+/* What tracing costs the targets in the latest interval, a quarter of a second or more; false as
+ * long as there was none, or when it cannot be measured. Cheap. */
+MEMTRACE_API bool memtrace_overhead(const struct memtrace *session,
+				    struct memtrace_overhead *recent);
+
+/* True once it slows them down by more than options.max_overhead_percent. */
+MEMTRACE_API bool memtrace_overhead_passed(const struct memtrace *session);
 
 /* An fd that is readable when memtrace_poll has work; owned by the session. */
 MEMTRACE_API int memtrace_fd(const struct memtrace *session);

@@ -485,6 +485,9 @@ void programs_worked(const struct programs *p, struct programs_work *work)
 #define X(name) add_work(p->skel->progs.name, PROGRAM_SITE, work);
 	PRELOAD_PROGRAMS(X)
 #undef X
+#define X(name) add_work(p->skel->progs.name, PROGRAM_BATCH, work);
+	BATCH_PROGRAMS(X)
+#undef X
 	if (p->on_otel) {
 		add_work(p->on_otel->progs.otel_alloc, PROGRAM_OTEL, work);
 		add_work(p->on_otel->progs.otel_free, PROGRAM_OTEL, work);

@@ -104,8 +104,16 @@ void programs_unload(struct programs *programs);
 uint64_t programs_missed(const struct programs *programs);
 
 /* What the programs of one kind did while the kernel kept run times. */
-enum program_kind { PROGRAM_MALLOC, PROGRAM_FREE, PROGRAM_ENTER, PROGRAM_RETURN, PROGRAM_SITE,
-		    PROGRAM_OTEL, PROGRAM_KINDS };
+enum program_kind {
+	PROGRAM_MALLOC,
+	PROGRAM_FREE,
+	PROGRAM_ENTER,
+	PROGRAM_RETURN,
+	PROGRAM_SITE,
+	PROGRAM_BATCH, /* not at a probe: where the kernel switches tasks, for one */
+	PROGRAM_OTEL,
+	PROGRAM_KINDS
+};
 
 struct programs_work {
 	uint64_t runs[PROGRAM_KINDS];
