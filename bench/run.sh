@@ -14,6 +14,9 @@ echo
 echo "== sampled sessions: are intervals what they say? =="
 "$build/bench/sampling" "$build"
 echo
+echo "== is the slowdown that is stated the one that clocks show? =="
+"$build/bench/overhead" "$build"
+echo
 echo "== scale, start and idle =="
 "$build/bench/scale" "$build"
 echo

@@ -168,6 +168,21 @@ enum memtrace_sampling {
 	MEMTRACE_SAMPLING_RATE,	 /* each with probability sampling_rate, whatever its size */
 };
 
+/* What tracing costs the targets (src/model/overhead.h has the arithmetic). Times are NAN when
+ * unknown. */
+struct memtrace_overhead {
+	double time_s;	/* that passed */
+	uint64_t calls; /* of the allocator; an estimate in a sample */
+	double cost_s;	/* CPU time that the targets spent in probes */
+	double cpu_s;	/* all CPU time that they spent */
+	double wait_s;	/* they were ready to run, and others ran */
+	uint32_t max_percent; /* options.max_overhead_percent */
+	bool ended;	      /* tracing ended because it cost more than that */
+	double ended_at_s, ended_percent;
+	bool widened; /* a (wider) sample is taken because of it; see snapshot.sampling */
+	double widened_at_s, widened_percent;
+};
+
 struct memtrace_snapshot {
 	const char *tool_version;
 	const char *target; /* as a person would name it: "pid 4242", "./bench -n 3", "all processes" */
@@ -196,6 +211,7 @@ struct memtrace_snapshot {
 	size_t stack_quality_cnt;
 	uint64_t size_classes[48]; /* allocations by floor(log2(bytes)); [0] has 0 and 1 */
 	uint64_t tracer_bytes;	   /* memory the tables hold in the kernel */
+	struct memtrace_overhead overhead; /* of the whole session */
 
 	enum memtrace_sampling sampling; /* what was asked for */
 	uint64_t sample_bytes;
@@ -250,6 +266,11 @@ struct memtrace_options {
 	uint64_t sample_bytes; /* at most 2^40 */
 	double sampling_rate;  /* 0 to 1 */
 	uint64_t sample_seed;  /* the same one takes the same blocks; 0: another one each time */
+	/* By how many per cent tracing may slow the targets down (100: to twice the time); 0: any.
+	 * When it does more, a launched command that took the preload library is sampled, and then
+	 * sampled wider; where that cannot be, or is not enough, memtrace_overhead_passed() says
+	 * so, and the caller ends it by memtrace_detach(). */
+	uint32_t max_overhead_percent;
 };
 
 /* A session without a target. On failure *session may still be non-NULL, only to be asked
@@ -290,6 +311,14 @@ MEMTRACE_API bool memtrace_limit_exceeded(const struct memtrace *session);
 
 /* How many crossings were heard of so far; as cheap. It may lag behind what a snapshot has. */
 MEMTRACE_API uint64_t memtrace_limit_crossings(const struct memtrace *session);
+
+/* What tracing costs the targets in the latest interval, a quarter of a second or more; false as
+ * long as there was none, or when it cannot be measured. Cheap. */
+MEMTRACE_API bool memtrace_overhead(const struct memtrace *session,
+				    struct memtrace_overhead *recent);
+
+/* True once it slows them down by more than options.max_overhead_percent. */
+MEMTRACE_API bool memtrace_overhead_passed(const struct memtrace *session);
 
 /* An fd that is readable when memtrace_poll has work; owned by the session. */
 MEMTRACE_API int memtrace_fd(const struct memtrace *session);

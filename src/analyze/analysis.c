@@ -12,6 +12,7 @@ int analysis_init(struct analysis *analysis, const struct memtrace_snapshot *sna
 	arena_init(&analysis->arena);
 	analysis->pressure = pressure_of(&snapshot->limit);
 	analysis->rates = rates_of(snapshot);
+	analysis->overhead = overhead_of(&snapshot->overhead);
 	err = leaks_find(snapshot, params ? &params->leaks : NULL, &analysis->arena,
 			 &analysis->leaks);
 	if (!err)

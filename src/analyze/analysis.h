@@ -8,6 +8,7 @@
 #define MEMTRACE_ANALYZE_ANALYSIS_H
 
 #include "analyze/leaks.h"
+#include "analyze/overhead.h"
 #include "analyze/pressure.h"
 #include "analyze/ranking.h"
 #include "analyze/rates.h"
@@ -23,6 +24,7 @@ struct analysis {
 	struct ranking ranking;
 	struct pressure pressure;
 	struct rates rates;
+	struct overhead overhead;
 	struct arena arena;
 };
 

@@ -73,6 +73,7 @@ static int place_sites(const struct allocators *a, int fd, const char *name,
 			.offset = f->file_offset + places[i].offset,
 			.call = f->call,
 			.returns = family_call_allocates(f->call),
+			.stepped = !places[i].emulated,
 		};
 		if (places[i].reason)
 			tell(a, name, f->name, places[i].reason);

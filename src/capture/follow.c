@@ -261,8 +261,10 @@ int follow_news(void *ctx, void *data, size_t size)
 	case MT_NEWS_ADOPT:
 		on_adopt(s, news);
 		break;
-	case MT_NEWS_END:
-		break; /* follow_harvest finds it */
+	case MT_NEWS_END: /* follow_harvest finds it; but its clock goes with it, soon */
+		if (news_acct(s, news))
+			overhead_account_ends(s, news->acct);
+		break;
 	}
 	return 0;
 }
@@ -324,6 +326,7 @@ static int keep_past(struct memtrace *s, struct account_record *record)
 	if (p->space)
 		space_read_names(p->space, p->record.pcs, p->record.pc_cnt, true);
 	p->exe = s->exes[p->record.slot] ? strdup(s->exes[p->record.slot]) : mapped_exe(p->space);
+	overhead_account_ended(s, p->record.slot);
 	s->reported[p->record.slot] = true;
 	if (p->record.acct.ended_by != MT_ENDED_EXEC)
 		targets_detach_pid(s, p->record.acct.tgid);

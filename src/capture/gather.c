@@ -233,7 +233,7 @@ uint64_t gather_whole_blocks(const struct tables *t, uint64_t units)
 }
 
 /* From MT_COUNT_ONE to blocks. */
-static void count_whole_blocks(struct account_record *r)
+static void count_whole_blocks(struct account_record *r, bool sampled)
 {
 	uint64_t sited = 0, live = 0;
 
@@ -254,7 +254,8 @@ static void count_whole_blocks(struct account_record *r)
 	r->acct.unsited_blocks = whole_blocks(r->acct.unsited_blocks);
 	r->acct.peak_blocks = whole_blocks(r->acct.peak_blocks);
 	r->acct.failed_allocs = whole_blocks(r->acct.failed_allocs);
-	r->estimated = r->acct.lane == MT_LANE_PRELOAD || r->acct.flags & MT_ACCT_SAMPLED;
+	r->estimated = (sampled && r->acct.lane == MT_LANE_PRELOAD) ||
+		       r->acct.flags & MT_ACCT_SAMPLED;
 }
 
 /* The account's own figures, from its sites'. */
@@ -366,7 +367,7 @@ int gather_accounts(const struct tables *t, const bool *slots, const struct gath
 	for (int i = 0; i < cnt; i++) {
 		merge_twins(&records[i]);
 		if (t->weighted)
-			count_whole_blocks(&records[i]);
+			count_whole_blocks(&records[i], t->sampled);
 		add_up(&records[i]);
 	}
 	*out = records;

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/sendfile.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -32,6 +33,7 @@ struct launch {
 	int result_fd; /* the child's errno, or end of file when exec closed it */
 	bool reaped;
 	int wait_status;
+	struct rusage used; /* once reaped, with all it waited for */
 	char *name; /* argv[0], for messages */
 };
 
@@ -361,7 +363,7 @@ int launch_status(struct launch *l, int *wait_status)
 	pid_t got;
 
 	if (!l->reaped) {
-		got = waitpid(l->pid, &l->wait_status, WNOHANG);
+		got = wait4(l->pid, &l->wait_status, WNOHANG, &l->used);
 		if (!got)
 			return -EAGAIN;
 		if (got < 0)
@@ -369,6 +371,19 @@ int launch_status(struct launch *l, int *wait_status)
 		l->reaped = true;
 	}
 	*wait_status = l->wait_status;
+	return 0;
+}
+
+static int64_t ns_of(const struct timeval *time)
+{
+	return time->tv_sec * 1000000000LL + time->tv_usec * 1000LL;
+}
+
+int launch_used_ns(const struct launch *l, int64_t *used_ns)
+{
+	if (!l->reaped)
+		return -EAGAIN;
+	*used_ns = ns_of(&l->used.ru_utime) + ns_of(&l->used.ru_stime);
 	return 0;
 }
 

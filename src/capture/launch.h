@@ -14,6 +14,7 @@
 #define CAPTURE_LAUNCH_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct memtrace_command;
@@ -51,6 +52,10 @@ int launch_result(struct launch *launch, struct message *why);
 
 /* The command's wait status; -EAGAIN while it runs. */
 int launch_status(struct launch *launch, int *wait_status);
+
+/* CPU time that the command and all it waited for used, once it has ended and launch_status() has
+ * said so; else -EAGAIN. */
+int launch_used_ns(const struct launch *launch, int64_t *used_ns);
 
 /* A child that was never let go is ended. Takes NULL. */
 void launch_free(struct launch *launch);

@@ -459,3 +459,37 @@ uint64_t programs_missed(const struct programs *p)
 	each_info(p->on_otel, add_missed, &missed);
 	return missed;
 }
+
+static void add_work(const struct bpf_program *program, enum program_kind kind,
+		     struct programs_work *work)
+{
+	struct bpf_prog_info info = {};
+	uint32_t size = sizeof(info);
+
+	if (bpf_program__fd(program) < 0 ||
+	    bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size))
+		return;
+	work->runs[kind] += info.run_cnt;
+	work->ns += info.run_time_ns;
+}
+
+void programs_worked(const struct programs *p, struct programs_work *work)
+{
+	*work = (struct programs_work){};
+	if (p->on_allocators) {
+		add_work(p->on_allocators->progs.on_malloc, PROGRAM_MALLOC, work);
+		add_work(p->on_allocators->progs.on_free, PROGRAM_FREE, work);
+		add_work(p->on_allocators->progs.on_enter, PROGRAM_ENTER, work);
+		add_work(p->on_allocators->progs.on_return, PROGRAM_RETURN, work);
+	}
+#define X(name) add_work(p->skel->progs.name, PROGRAM_SITE, work);
+	PRELOAD_PROGRAMS(X)
+#undef X
+#define X(name) add_work(p->skel->progs.name, PROGRAM_BATCH, work);
+	BATCH_PROGRAMS(X)
+#undef X
+	if (p->on_otel) {
+		add_work(p->on_otel->progs.otel_alloc, PROGRAM_OTEL, work);
+		add_work(p->on_otel->progs.otel_free, PROGRAM_OTEL, work);
+	}
+}

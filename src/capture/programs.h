@@ -61,6 +61,7 @@ struct probe_site {
 	uint64_t offset; /* in the file */
 	uint32_t call;	 /* enum mt_call */
 	bool returns;	 /* wants a return probe too */
+	bool stepped;	 /* the kernel cannot emulate what is there */
 };
 
 /* What runs where: at the entry of malloc, of free, of all others, and at every return. */
@@ -101,5 +102,25 @@ void programs_unload(struct programs *programs);
 
 /* Runs of the programs that the kernel skipped because one was running on the CPU already. */
 uint64_t programs_missed(const struct programs *programs);
+
+/* What the programs of one kind did while the kernel kept run times. */
+enum program_kind {
+	PROGRAM_MALLOC,
+	PROGRAM_FREE,
+	PROGRAM_ENTER,
+	PROGRAM_RETURN,
+	PROGRAM_SITE,
+	PROGRAM_BATCH, /* not at a probe: where the kernel switches tasks, for one */
+	PROGRAM_OTEL,
+	PROGRAM_KINDS
+};
+
+struct programs_work {
+	uint64_t runs[PROGRAM_KINDS];
+	uint64_t ns; /* of all of them, time that the kernel takes to look at the clock included */
+};
+
+/* Sums since they were loaded; those of processes' life, which are rare, are left out. */
+void programs_worked(const struct programs *programs, struct programs_work *work);
 
 #endif

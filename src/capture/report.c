@@ -18,6 +18,7 @@
 #include "capture/records.h"
 #include "capture/spaces.h"
 #include "capture/symbols.h"
+#include "capture/widen.h"
 #include "model/snapshot.h"
 
 /* Unique in a session: site numbers are used again after their account, account ids never. */
@@ -127,6 +128,9 @@ static int add_process(const struct memtrace *s, struct memtrace_snapshot *snap,
 		p->rss_bytes = process_rss_bytes(p->pid);
 	if (a->lane == MT_LANE_OTEL)
 		mark_otel(p);
+	/* the library keeps frees of blocks it never saw to itself when it may have to sample */
+	if (widen_possible(s) && a->lane == MT_LANE_PRELOAD)
+		p->unknown_frees = MEMTRACE_UNKNOWN;
 	return r->estimated ? mark_estimated(s, snap, r, p) : 0;
 }
 
@@ -506,6 +510,7 @@ int report_take(struct memtrace *s, struct memtrace_snapshot **out)
 		return err;
 	}
 	take_rates(s, snap, now);
+	overhead_take(s, snap);
 	snap->tracer_bytes = s->tables.memory.bytes + records_bytes(s->records);
 	*out = snap;
 	return 0;

@@ -31,6 +31,7 @@
 #include "capture/records.h"
 #include "capture/spaces.h"
 #include "capture/symbols.h"
+#include "capture/widen.h"
 #include "memtrace.skel.h"
 
 #define STACK_DEPTH_DEFAULT 64
@@ -167,15 +168,18 @@ static int load_parts(struct memtrace *s)
 				   "%s (install the package of the version memtrace was built with)",
 				   dlerror());
 	capstone_unload(&capstone);
+	overhead_init(&s->overhead); /* it measures while the programs are verified */
 	s->slot_cnt = account_slots();
 	s->otel = wants_otel(s);
 	err = programs_load(&s->programs, &(struct programs_want){
 					  .acct_cnt = s->slot_cnt,
 					  .by_pid = s->by_pid,
 					  .preload = s->preload,
-					  .batches = s->preload && preload_batches(&s->options),
+					  .batches = s->preload && preload_batches(&s->options) &&
+						     !widen_possible(s),
 					  .otel = s->otel,
-					  .weighted = s->options.sampling || s->otel,
+					  .weighted = s->options.sampling || s->otel ||
+						      widen_possible(s),
 					  .allocators_later = s->preload ||
 						  (s->otel && s->target == TARGET_PIDS),
 					  .verified = log_verified,
@@ -187,6 +191,7 @@ static int load_parts(struct memtrace *s)
 			  &s->error);
 	if (err)
 		return err;
+	s->tables.sampled = s->options.sampling != MEMTRACE_SAMPLING_NONE;
 	err = map_rows(s);
 	if (err)
 		return err;
@@ -434,7 +439,7 @@ static int sampling_option_error(const struct memtrace_options *options)
 
 static int use_preload(struct memtrace *s)
 {
-	struct mt_preload_config config = preload_sampling(&s->options);
+	struct mt_preload_config config = widen_first_sampling(&s->options);
 	bool wanted = s->options.lane == MEMTRACE_LANE_PRELOAD || s->options.sampling;
 	int err = preload_new(s->options.preload_library, &s->preload, &s->error);
 
@@ -535,6 +540,12 @@ int memtrace_start(struct memtrace *s)
 	err = targets_start(s);
 	if (err)
 		return err;
+	err = overhead_start(s);
+	if (!err && s->overhead.timer_fd >= 0)
+		err = watch_fd(s, s->overhead.timer_fd);
+	if (err)
+		return message_set(&s->error, err, "cannot measure what tracing costs: %s",
+				   strerror(-err));
 	s->ready_ns = s->previous_ns = session_now_ns();
 	s->started = true;
 	if (s->launch)
@@ -572,6 +583,7 @@ int memtrace_poll(struct memtrace *s, int timeout_ms)
 	if (s->paths)
 		paths_settle(s->paths);
 	got = follow_harvest(s);
+	overhead_poll(s);
 	if (err)
 		return err;
 	if (got < 0)
@@ -600,6 +612,16 @@ bool memtrace_limit_exceeded(const struct memtrace *s)
 	return memtrace_limit_crossings(s) > 0;
 }
 
+bool memtrace_overhead(const struct memtrace *s, struct memtrace_overhead *recent)
+{
+	return overhead_recent(s, recent);
+}
+
+bool memtrace_overhead_passed(const struct memtrace *s)
+{
+	return s->overhead.passed_percent > 0;
+}
+
 int memtrace_command_status(struct memtrace *s, int *wait_status)
 {
 	return s->launch ? launch_status(s->launch, wait_status) : -ECHILD;
@@ -621,6 +643,7 @@ int memtrace_detach(struct memtrace *s)
 	if (s->detached || !s->loaded)
 		return 0;
 	s->ending = true;
+	overhead_stop(s);
 	gate_close(s->gate); /* nobody waits at exec, nobody stays stopped there */
 	s->gate = NULL;
 	ring_buffer__consume(s->news);
@@ -670,6 +693,7 @@ void memtrace_close(struct memtrace *s)
 	}
 	for (uint32_t slot = 0; s->exes && slot < s->slot_cnt; slot++)
 		free(s->exes[slot]);
+	overhead_fini(&s->overhead);
 	paths_free(s->paths);
 	code_free(s->code);
 	unwind_rows_fini(&s->rows);

@@ -10,6 +10,7 @@
 #include "base/message.h"
 #include "capture/allocators.h"
 #include "capture/gather.h"
+#include "capture/overhead.h"
 #include "capture/programs.h"
 #include "capture/tables.h"
 #include "capture/unwind_rows.h"
@@ -112,6 +113,7 @@ struct memtrace {
 	uint64_t ready_ns, previous_ns;
 	uint64_t previous_allocs, previous_frees, previous_bytes;
 	uint64_t detached_ns;
+	struct overhead_meter overhead;
 	uint64_t crossings_heard; /* of limits, by news; the tables have all */
 };
 

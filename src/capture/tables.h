@@ -35,6 +35,7 @@ struct tables {
 	int ncpu;
 	struct table_memory memory;
 	bool full; /* a table wanted room beyond the budget */
+	bool sampled;  /* figures of the preload lane are estimates (else every weight is one) */
 	bool weighted; /* blocks have weights: figures of blocks count in units of MT_COUNT_ONE */
 	struct ring_buffer *growth; /* the probes' wishes */
 	pthread_t grower;

@@ -145,6 +145,8 @@ static int attach_file_as(struct memtrace *s, int fd, const char *name, pid_t pi
 	entry.size = st.st_size;
 	grown[s->attached_cnt++] = entry;
 	log_probed(s, file, name, pid);
+	for (size_t i = 0; i < file->site_cnt; i++)
+		s->overhead.stepped |= (uint32_t)file->sites[i].stepped << file->sites[i].call;
 	return PROBED_NOW;
 }
 

@@ -13,6 +13,7 @@
 #define BYTES_MAX (1LL << 53) /* exact as a double */
 #define MIB_MAX (1LL << 33)   /* BYTES_MAX in MiB */
 #define SAMPLE_BYTES_MAX (1LL << 40)
+#define MAX_OVERHEAD 500 /* per cent; what slows more cannot be told apart well enough */
 #define COMM_MAX 15 /* characters of a name the kernel keeps */
 
 enum value_kind {
@@ -94,6 +95,8 @@ static const struct option_row rows[] = {
 	  "fetch debug files from DEBUGINFOD_URLS" },
 	{ NULL, 0, "follow", "news|exact|none", VALUE_CHOICE, AT(follow), 0, 0, NULL, NULL,
 	  "children of an attached process (news)" },
+	{ NULL, 0, "max-overhead", "PCT", VALUE_COUNT, AT(max_overhead), 1, MAX_OVERHEAD,
+	  "a number of per cent", "50", "end tracing that slows CMD or PID by more" },
 	{ NULL, 0, "max-memory-mb", "N", VALUE_COUNT, AT(max_memory_mb), 1, MIB_MAX,
 	  "a number of MiB", "512", "memory memtrace may use (a quarter of RAM)" },
 	{ NULL, 0, "user", "NAME", VALUE_STRING, AT(user), 0, 0, "a user name", "www-data",
@@ -536,6 +539,11 @@ static int check_together(struct parser *p)
 			       "(use -p PID, --all, --comm NAME, --cgroup PATH or -- CMD)");
 	if (options->user && options->target != CLI_TARGET_COMMAND)
 		return fail(p, "--user: there is no command to run (put -- CMD at the end)");
+	if (options->max_overhead && options->follow == CLI_FOLLOW_EXACT &&
+	    options->target != CLI_TARGET_COMMAND && options->target != CLI_TARGET_ALL)
+		return fail(p, "--max-overhead: with --follow exact others run through the same "
+			       "probes, so what the targets pay is not known (leave one of them "
+			       "out)");
 	if (options->fail_on_limit && !options->limit_mb)
 		return fail(p, "--fail-on limit: there is no limit (use --limit-mb N above 0)");
 	if (options->on_limit != CLI_LIMIT_REPORT && !options->limit_mb)

@@ -69,6 +69,7 @@ struct cli_options {
 	int stacks;	  /* enum cli_stacks */
 	uint64_t stack_depth;
 	int follow;		/* enum cli_follow */
+	uint64_t max_overhead;	/* per cent; 0: any */
 	uint64_t max_memory_mb; /* 0: the library's default */
 	const char *user;	/* NULL: the user behind sudo */
 	unsigned int verbose;

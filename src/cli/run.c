@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -22,6 +23,7 @@
 #include "base/units.h"
 #include "cli/crossings.h"
 #include "cli/gates.h"
+#include "cli/overhead.h"
 #include "cli/report.h"
 #include "cli/say.h"
 #include "cli/signals.h"
@@ -33,7 +35,7 @@
 #define WAIT_MAX_S 1.0	 /* look around at least this often */
 #define STRAGGLERS_S 0.5 /* what the end of a command's tree may take before it is remarkable */
 
-enum ending { GOING_ON, TARGETS_ENDED, DURATION_OVER, INTERRUPTED, TERMINATED, BROKEN };
+enum ending { GOING_ON, TARGETS_ENDED, DURATION_OVER, TOO_DEAR, INTERRUPTED, TERMINATED, BROKEN };
 
 struct run {
 	const struct cli_options *options;
@@ -51,6 +53,7 @@ struct run {
 	double ready_at, next_report, ends_at, command_ended_at;
 	bool wait_said;
 
+	struct overhead_news overhead;
 	struct crossings crossings;
 	uint64_t crossings_heard; /* when last looked */
 
@@ -374,10 +377,13 @@ static int step(struct run *run)
 	if (err)
 		return err;
 	watch_stragglers(run, running);
+	overhead_news_say(&run->overhead, run->options, run->session);
 	if (run->ending)
 		return 0;
 	if (!running && ends_with_targets(run)) {
 		run->ending = TARGETS_ENDED;
+	} else if (memtrace_overhead_passed(run->session)) {
+		run->ending = TOO_DEAR;
 	} else if (now_s() >= run->ends_at) {
 		run->ending = DURATION_OVER;
 	} else if (now_s() >= run->next_report) {
@@ -414,9 +420,28 @@ static void say_what_is_left(struct run *run, const struct memtrace_snapshot *sn
 	if (run->options->on_limit == CLI_LIMIT_STOP && tree_put_all_stopped(snapshot, &pids))
 		say("detached; who crossed the limit may still be stopped (continue: kill -CONT %s)",
 		    strbuf_text(&pids));
+	else if (command_runs(run) && run->ending == TOO_DEAR)
+		remark(run, "detached; the command runs on (pid %d), memtrace waits for its status",
+		       (int)run->command);
 	else if (command_runs(run))
 		remark(run, "detached; the command runs on (pid %d)", (int)run->command);
 	strbuf_fini(&pids);
+}
+
+/* Untraced now; its status is still to be had. */
+static void await_command(struct run *run)
+{
+	struct pollfd fds[] = {
+		{ .fd = pidfd_open(run->command, 0), .events = POLLIN },
+		{ .fd = signals_fd(), .events = POLLIN },
+	};
+
+	while (run->ending == TOO_DEAR && command_runs(run)) {
+		poll(fds, 2, fds[0].fd < 0 ? (int)(WAIT_MAX_S * 1000) : -1);
+		handle_signals(run);
+	}
+	if (fds[0].fd >= 0)
+		close(fds[0].fd);
 }
 
 /* The command's own status, or why it has none. */
@@ -476,6 +501,8 @@ static int finish(struct run *run)
 	if (err && run->ending != BROKEN)
 		failed(run, err, &why);
 	report_losses(&run->report, snapshot);
+	if (run->ending == TOO_DEAR && run->launched)
+		await_command(run);
 	status = judge(run, snapshot, status_of(run));
 	memtrace_snapshot_free(snapshot);
 	return run->failed ? EXIT_FAILED : status;

@@ -85,6 +85,7 @@ struct memtrace_options target_session_options(const struct cli_options *options
 		.sample_bytes = options->sample_bytes,
 		.sampling_rate = options->sampling_rate,
 		.sample_seed = options->sample_seed,
+		.max_overhead_percent = (uint32_t)options->max_overhead,
 		.debuginfod = options->debuginfod,
 		.cache_dir = options->cache_dir ? options->cache_dir : default_cache_dir(room, size),
 	};

@@ -38,6 +38,8 @@ struct memtrace_snapshot *snapshot_new(void)
 	store->snapshot.alloc_rate = NAN;
 	store->snapshot.free_rate = NAN;
 	store->snapshot.alloc_bytes_rate = NAN;
+	store->snapshot.overhead.cost_s = NAN;
+	store->snapshot.overhead.cpu_s = NAN;
 	return &store->snapshot;
 }
 

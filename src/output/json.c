@@ -157,6 +157,26 @@ static void write_rates(struct json_writer *w, const struct rates *rates)
 	json_object_end(w);
 }
 
+static void write_overhead(struct json_writer *w, const struct overhead *o)
+{
+	json_key(w, "overhead");
+	json_object_begin(w);
+	field_uint(w, "calls", o->calls);
+	field_seconds(w, "calls_per_s", o->calls_per_s);
+	field_seconds(w, "ns_per_call", o->ns_per_call);
+	field_seconds(w, "cost_s", o->cost_s);
+	field_seconds(w, "cpu_s", o->cpu_s);
+	field_seconds(w, "share", o->share);
+	field_seconds(w, "slowdown", o->slowdown);
+	field_seconds(w, "max_percent", o->max_percent);
+	field_bool(w, "ended", o->ended);
+	field_seconds(w, "ended_at_s", o->ended_at_s);
+	field_seconds(w, "ended_percent", o->ended_percent);
+	field_seconds(w, "widened_at_s", o->widened_at_s);
+	field_seconds(w, "widened_percent", o->widened_percent);
+	json_object_end(w);
+}
+
 /* Members of the object that is open. */
 static void write_counters(struct json_writer *w, const struct memtrace_counter *counters,
 			   size_t cnt)
@@ -358,6 +378,7 @@ int json_report(const struct memtrace_snapshot *snapshot, const struct analysis 
 	write_limit(&w, snapshot);
 	write_totals(&w, &snapshot->totals);
 	write_rates(&w, &analysis->rates);
+	write_overhead(&w, &analysis->overhead);
 	write_quality(&w, snapshot);
 	write_size_histogram(&w, snapshot);
 

@@ -6,6 +6,7 @@
 #include "base/units.h"
 #include "model/snapshot.h"
 #include "output/estimate_text.h"
+#include "output/overhead_text.h"
 #include "output/page.h"
 #include "output/process_text.h"
 #include "output/stack_text.h"
@@ -130,6 +131,14 @@ static void put_sampling(struct report *r)
 		strbuf_printf(line, "; %s in the target, to know sampled blocks by",
 			      units_bytes(ranking->filter_bytes).text);
 	page_item(&r->page, TONE_PLAIN, "sampling");
+}
+
+static void put_max_overhead(struct report *r)
+{
+	if (overhead_put_end(&r->page.line, &r->analysis->overhead))
+		page_paragraph(&r->page, TONE_WARN, 0, 4);
+	if (overhead_put_widening(&r->page.line, &r->analysis->overhead))
+		page_paragraph(&r->page, TONE_WARN, 0, 4);
 }
 
 static void put_losses_alarm(struct report *r)
@@ -329,6 +338,12 @@ static void put_rates(struct report *r)
 			rates->whole_run ? "whole" : "last", units_duration(rates->over_s).text);
 	}
 	page_item(&r->page, TONE_PLAIN, "rate");
+}
+
+static void put_overhead(struct report *r)
+{
+	if (overhead_put(&r->page.line, &r->analysis->overhead))
+		page_item(&r->page, TONE_PLAIN, "overhead");
 }
 
 static void put_crossing(struct page *page, const struct memtrace_snapshot *s,
@@ -622,11 +637,13 @@ int text_report(const struct memtrace_snapshot *snapshot, const struct analysis 
 	put_title(&r);
 	put_losses_alarm(&r);
 	put_sampling(&r);
+	put_max_overhead(&r);
 	put_process(&r);
 	put_live(&r);
 	put_peak(&r);
 	put_limit(&r);
 	put_rates(&r);
+	put_overhead(&r);
 	put_crossings(&r);
 	put_leaks(&r);
 	if (analysis->ranking.row_cnt > 1) {

@@ -134,6 +134,15 @@ Test(golden, a_launched_program_that_leaks)
 					    .peak_bytes = p->peak_bytes };
 	fixture_site(s, 1, 1, 34, 8880, 0.5, 11.75, names_path, 3)->stack_end = END_BROKEN;
 	fixture_site(s, 2, 1, 100, 5242880, 2.95, 12.1, cache_path, 6);
+	s->overhead = (struct memtrace_overhead){ .time_s = 12.5,
+						  .calls = 2468188,
+						  .cost_s = 1.25,
+						  .cpu_s = 7.5,
+						  .wait_s = 5,
+						  .max_percent = 10,
+						  .ended = true,
+						  .ended_at_s = 12.4,
+						  .ended_percent = 19 };
 	s->stack_quality[0].value = 1300;
 	s->stack_quality[1].value = 12;
 	s->size_classes[4] = 1234467;

@@ -245,6 +245,34 @@ static struct memtrace_snapshot *rich_snapshot(void)
 #define EXPECT_SAYS(expression) \
 	cr_expect(says(&out, expression), "the document does not say: %s", expression)
 
+Test(json_report, has_what_tracing_costs)
+{
+	struct memtrace_snapshot *s = rich_snapshot();
+	struct strbuf out = STRBUF_INIT;
+
+	NEED_PYTHON();
+	report(s, &out);
+	EXPECT_SAYS("set(d['overhead'].values()) == {0, False, None}");
+	s->overhead = (struct memtrace_overhead){
+		.time_s = 4,
+		.calls = 2000000,
+		.cost_s = 1,
+		.cpu_s = 4,
+		.max_percent = 20,
+		.ended = true,
+		.ended_at_s = 3.5,
+		.ended_percent = 33,
+	};
+	strbuf_clear(&out);
+	report(s, &out);
+	EXPECT_SAYS("d['overhead'] == {'calls': 2000000, 'calls_per_s': 500000, 'ns_per_call': 500, "
+		    "'cost_s': 1, 'cpu_s': 4, 'share': 0.25, 'slowdown': 1.333333333, 'max_percent': 20, "
+		    "'ended': True, 'ended_at_s': 3.5, 'ended_percent': 33, 'widened_at_s': None, "
+		    "'widened_percent': None}");
+	strbuf_fini(&out);
+	memtrace_snapshot_free(s);
+}
+
 Test(json_report, has_every_name_of_the_contract)
 {
 	struct memtrace_snapshot *s = rich_snapshot();
@@ -253,8 +281,8 @@ Test(json_report, has_every_name_of_the_contract)
 	NEED_PYTHON();
 	report(s, &out);
 	EXPECT_SAYS("set('schema tool target lane estimated duration_s limit totals losses notices "
-		    "stack_quality processes sites leaks final interval_s rates sampling "
-		    "size_histogram'.split()) == set(d)");
+		    "stack_quality processes sites leaks final interval_s rates overhead "
+		    "sampling size_histogram'.split()) == set(d)");
 	EXPECT_SAYS("d['schema'] == 'memtrace.report/1'");
 	EXPECT_SAYS("d['tool'] == {'name': 'memtrace', 'version': '1.2.3'}");
 	EXPECT_SAYS("set('allocs frees reallocs alloc_bytes freed_bytes live_blocks live_bytes "

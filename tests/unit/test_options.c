@@ -52,6 +52,25 @@ static int parse(const char *word, ...)
 		cr_expect(strstr(why.text, part), "no \"%s\" in: %s", part, why.text);             \
 	} while (0)
 
+Test(options, what_tracing_may_cost_is_a_number_of_per_cent)
+{
+	accepted("--max-overhead", "50", "-p", "1");
+	cr_expect_eq(options.max_overhead, 50);
+	accepted("-p", "1");
+	cr_expect_eq(options.max_overhead, 0);
+	refused_with("from 1 to 500", "--max-overhead", "0", "-p", "1");
+	refused_with("from 1 to 500", "--max-overhead", "501", "-p", "1");
+	refused_with("'50%'", "--max-overhead", "50%", "-p", "1");
+}
+
+Test(options, what_others_pay_too_cannot_be_bounded)
+{
+	refused_with("--follow exact", "--max-overhead", "50", "--follow", "exact", "-p", "1");
+	refused_with("--follow exact", "--max-overhead", "50", "--follow", "exact", "--comm", "x");
+	accepted("--max-overhead", "50", "--follow", "exact", "--all");
+	accepted("--max-overhead", "50", "--follow", "exact", "--", "true");
+}
+
 Test(options, a_command_is_all_behind_the_dashes)
 {
 	accepted("--", "./bench", "-n", "--limit-mb", "--", "x");
