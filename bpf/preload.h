@@ -9,6 +9,13 @@
 #ifndef MEMTRACE_BPF_PRELOAD_H
 #define MEMTRACE_BPF_PRELOAD_H
 
+/* Not every libbpf has a name for it. */
+#if defined(__TARGET_ARCH_x86)
+#define SIXTH_ARGUMENT(ctx) ((ctx)->r9)
+#else
+#define SIXTH_ARGUMENT(ctx) (((struct user_pt_regs *)(ctx))->regs[5])
+#endif
+
 SEC("uprobe")
 int preload_claim(struct pt_regs *ctx)
 {
@@ -57,21 +64,22 @@ static __always_inline bool realloc_ended(struct pt_regs *ctx, struct mt_task *t
 SEC("uprobe")
 int preload_put(struct pt_regs *ctx)
 {
-	u64 addr = PT_REGS_PARM1(ctx), ticket = 0;
+	u64 addr = PT_REGS_PARM1(ctx), ticket = PT_REGS_PARM5(ctx), its_ticket = SIXTH_ARGUMENT(ctx);
 	struct mt_spill old = {};
 	struct mt_acct *a = NULL;
 	struct mt_task *t = claimed_task(ctx, &a, MT_LANE_PRELOAD);
 	u32 site;
 
+	OPAQUE(its_ticket); /* or one load would be made of two, by an address that the verifier refuses */
 	if (!t || !a)
 		return 0;
 	if (is_realloc_end(ctx, t)) {
 		if (!realloc_ended(ctx, t, a, &old))
 			return 0;
 		addr = PT_REGS_PARM2(ctx);
+		ticket = its_ticket;
 	} else {
 		block_announced(t, PT_REGS_PARM2(ctx), PT_REGS_PARM4(ctx));
-		ticket = PT_REGS_PARM5(ctx);
 	}
 	stack_begin(ctx, t, true);
 	site = charge(t, a, addr, t->weight, &old);

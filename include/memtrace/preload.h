@@ -4,13 +4,14 @@
  *
  * Sites. The library wraps the allocation family and fires USDT sites of the provider "memtrace",
  * described in .note.stapsdt like everybody's. The arguments are in fixed registers, those of a
- * call (x86-64: rdi rsi rdx rcx r8; arm64: x0 to x4), so that a handler needs no parser:
+ * call (x86-64: rdi rsi rdx rcx r8 r9; arm64: x0 to x5), so that a handler needs no parser:
  *
  *	claim()                                        once per address space, before anything else
  *	alloc(ptr, size, weight, count, ticket)        after the real call
  *	free(ptr)                                      before the real call
  *	realloc_begin(old)                             before the real call
- *	realloc_end(old, new, size, weight, count)     after it
+ *	realloc_end(old, new, size, weight, count, ticket)
+ *						       after it
  *	failed(size, weight, count)                    after a call that yielded no block
  *	batch(address, stays)                          many of them: batch.h, which has tickets too
  *

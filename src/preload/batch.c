@@ -121,20 +121,22 @@ static inline bool begin(struct mt_batch *pages)
 	return false;
 }
 
-static inline void write_event(struct mt_batch *pages, void *block, size_t size, uint64_t site)
+/* The n-th after those that are there. */
+static inline void write_event(struct mt_batch *pages, unsigned int n, void *block, size_t size,
+			       uint64_t site)
 {
-	uint64_t head = pages->head;
-	struct mt_batch_event *event = &pages->events[head % MT_BATCH_EVENTS];
+	struct mt_batch_event *event = &pages->events[(pages->head + n) % MT_BATCH_EVENTS];
 
 	event->block = (uintptr_t)block;
 	event->size = size;
 	event->site = site;
-	BARRIER();
-	NOW(pages->head) = head + 1;
 }
 
-static inline void finish(struct mt_batch *pages)
+/* Now they are there, all at once. */
+static inline void finish(struct mt_batch *pages, unsigned int cnt)
 {
+	BARRIER();
+	NOW(pages->head) = pages->head + cnt;
 	BARRIER();
 	NOW(pages->busy) = 0;
 	if (unlikely(pages->head - pages->told > MT_BATCH_EVENTS - 2))
@@ -145,8 +147,8 @@ static inline bool keep(struct mt_batch *pages, void *block, size_t size, uint64
 {
 	if (!begin(pages))
 		return false;
-	write_event(pages, block, size, site);
-	finish(pages);
+	write_event(pages, 0, block, size, site);
+	finish(pages, 1);
 	return true;
 }
 
@@ -183,16 +185,23 @@ bool batch_free(void *block)
 	return pages && keep(pages, block, 0, MT_BATCH_FREE);
 }
 
-bool batch_realloc(const uintptr_t *frame, void *old, void *block, size_t size)
+bool batch_realloc(const uintptr_t *frame, void *old, void *block, size_t size, uint64_t *ticket)
 {
 	struct mt_batch *pages = my_pages();
-	uint32_t site = pages ? paths_find(pages, frame, batching.stack_end, batching.depth) : 0;
+	uint32_t site;
 
-	if (!site || !begin(pages))
+	if (!pages)
 		return false;
-	write_event(pages, old, 0, MT_BATCH_MOVED);
-	write_event(pages, block, size, site);
-	finish(pages);
+	site = paths_find(pages, frame, batching.stack_end, batching.depth);
+	if (unlikely(!site)) {
+		*ticket = ask(pages);
+		return false;
+	}
+	if (!begin(pages))
+		return false;
+	write_event(pages, 0, old, 0, MT_BATCH_MOVED);
+	write_event(pages, 1, block, size, site);
+	finish(pages, 2);
 	return true;
 }
 

@@ -41,7 +41,8 @@ BATCH_HIDDEN bool batch_free(void *block);
 /* May a realloc be told when it is over? While one thread is alone nobody is given the old block
  * meanwhile. Then, if it came to a block: keeps that; false: it is to be told now. */
 BATCH_HIDDEN bool batch_is_open(void);
-BATCH_HIDDEN bool batch_realloc(const uintptr_t *frame, void *old, void *block, size_t size);
+BATCH_HIDDEN bool batch_realloc(const uintptr_t *frame, void *old, void *block, size_t size,
+				uint64_t *ticket);
 
 /* Fires the site for what is kept. stays: more will be. */
 BATCH_HIDDEN void batch_fire(struct mt_batch *pages, bool stays);

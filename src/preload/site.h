@@ -46,6 +46,8 @@ extern union semaphore_line memtrace_semaphores;
 #define SITE_REG3 "rdx"
 #define SITE_REG4 "rcx"
 #define SITE_REG5 "r8"
+#define SITE_ARG6 SITE_ARG5 " 8@%%r9"
+#define SITE_REG6 "r9"
 #elif defined(__aarch64__)
 #define SITE_NOPS "990: nop\n"
 #define SITE_ARG1 "8@x0"
@@ -58,6 +60,8 @@ extern union semaphore_line memtrace_semaphores;
 #define SITE_REG3 "x2"
 #define SITE_REG4 "x3"
 #define SITE_REG5 "x4"
+#define SITE_ARG6 SITE_ARG5 " 8@x5"
+#define SITE_REG6 "x5"
 #else
 #error "this architecture's sites are not known"
 #endif
@@ -134,6 +138,18 @@ extern union semaphore_line memtrace_semaphores;
 		SITE_IN(5, e);                                                                 \
 		SITE_ASM(provider, name, semaphore, SITE_ARG5, "r"(site_arg1), "r"(site_arg2), \
 			 "r"(site_arg3), "r"(site_arg4), "r"(site_arg5));                      \
+	} while (0)
+
+#define SITE6(provider, name, semaphore, a, b, c, d, e, f)                                     \
+	do {                                                                                   \
+		SITE_IN(1, a);                                                                 \
+		SITE_IN(2, b);                                                                 \
+		SITE_IN(3, c);                                                                 \
+		SITE_IN(4, d);                                                                 \
+		SITE_IN(5, e);                                                                 \
+		SITE_IN(6, f);                                                                 \
+		SITE_ASM(provider, name, semaphore, SITE_ARG6, "r"(site_arg1), "r"(site_arg2), \
+			 "r"(site_arg3), "r"(site_arg4), "r"(site_arg5), "r"(site_arg6));      \
 	} while (0)
 
 #endif

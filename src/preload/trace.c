@@ -301,7 +301,8 @@ int trace_posix_memalign(void **out, size_t align, size_t size)
 }
 
 static inline __attribute__((always_inline)) void realloc_went(void *old, void *block, size_t size, enum known known,
-				struct sample_weight weight, size_t usable)
+				struct sample_weight weight, size_t usable,
+				uint64_t ticket)
 {
 	bool in = weight.count && block;
 
@@ -312,8 +313,8 @@ static inline __attribute__((always_inline)) void realloc_went(void *old, void *
 	if (!block && size && known == KNOWN_SAMPLED)
 		remember(old); /* it is still there; what its weight was, listeners know */
 	if (listens(memtrace) && (known != KNOWN_NOT || (weight.count && (block || size))))
-		SITE5("memtrace", "realloc_end", SEMAPHORE_MEMTRACE, old, block, size, weight.bytes,
-		      weight.count);
+		SITE6("memtrace", "realloc_end", SEMAPHORE_MEMTRACE, old, block, size, weight.bytes,
+		      weight.count, ticket);
 	if (unlikely(listens(otel_alloc))) {
 		if (!block && size && known != KNOWN_NOT) {
 			block = old;
@@ -332,6 +333,7 @@ static inline __attribute__((always_inline)) void realloc_went(void *old, void *
 void *trace_realloc(void *old, size_t size, real_call call, uintptr_t b, uintptr_t c)
 {
 	struct sample_weight weight;
+	uint64_t ticket = 0;
 	size_t usable = 0;
 	enum known known;
 	void *block = NULL;
@@ -347,7 +349,7 @@ void *trace_realloc(void *old, size_t size, real_call call, uintptr_t b, uintptr
 		enter(FRAME());
 		block = call((uintptr_t)old, b, c);
 		leave();
-		if (likely(block) && batch_realloc(FRAME(), old, block, size))
+		if (likely(block) && batch_realloc(FRAME(), old, block, size, &ticket))
 			return block;
 	}
 	batch_tell();
@@ -365,7 +367,7 @@ void *trace_realloc(void *old, size_t size, real_call call, uintptr_t b, uintptr
 		block = call((uintptr_t)old, b, c);
 		leave();
 	}
-	realloc_went(old, block, size, known, weight, usable);
+	realloc_went(old, block, size, known, weight, usable, ticket);
 	return block;
 }
 
