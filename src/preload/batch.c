@@ -11,7 +11,7 @@
 
 #define WIPE_ON_FORK 18 /* MADV_WIPEONFORK, Linux 4.14 */
 #define MEMBARRIER_GLOBAL 1
-#define STACK_MAX (1UL << 30)
+#define YIELDS_MAX 100000
 
 struct batching batching;
 
@@ -44,7 +44,7 @@ void batch_start(void)
 #endif
 	/* at its end the stack of the first thread has the environment, as the program was given it */
 	batching.stack_end = &environ ? (uintptr_t)environ : 0;
-	if (batching.stack_end - here >= STACK_MAX)
+	if (batching.stack_end - here >= PATHS_STACK_MAX)
 		return;
 	pages = sys_map(bytes);
 	if (!pages)
@@ -73,7 +73,8 @@ static void take_over(struct mt_batch *pages)
 	NOW(pages->owner) = 0;
 	/* the writer sees that, or we see that it writes */
 	sys_call6(SYS_membarrier, MEMBARRIER_GLOBAL, 0, 0, 0, 0, 0);
-	while (NOW(pages->busy))
+	/* one that was left by longjmp never finishes */
+	for (int try = 0; try < YIELDS_MAX && NOW(pages->busy); try++)
 		sys_call6(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
 	batch_fire(pages, false);
 }

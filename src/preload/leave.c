@@ -17,7 +17,7 @@
 #define LEAVING(X)                                                                             \
 	X(execve, PAUSE) X(execv, PAUSE) X(execvp, PAUSE) X(execvpe, PAUSE) X(execl, PAUSE)    \
 	X(execlp, PAUSE) X(execle, PAUSE) X(fexecve, PAUSE) X(execveat, PAUSE) X(_exit, PAUSE) \
-	X(_Exit, PAUSE) X(quick_exit, PAUSE) X(pthread_create, END) X(thrd_create, END)
+	X(_Exit, PAUSE) X(quick_exit, END) X(pthread_create, END) X(thrd_create, END)
 
 #ifdef __x86_64__
 

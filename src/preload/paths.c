@@ -4,6 +4,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#define STACK_MIN 64 /* of it there is more above any frame */
+
 struct stack {
 	uint64_t begin, bytes;
 };
@@ -58,7 +60,9 @@ uint32_t paths_find(const struct mt_batch *batch, const uintptr_t *frame, uintpt
 	__u64 hash[2] = { 0, 0 }, key;
 	uint32_t *hint = NULL, end;
 
-	if (!batch->tables || (uintptr_t)frame >= stack_end - 64) /* wiped, in the middle of a call */
+	if (!batch->tables) /* wiped, in the middle of a call */
+		return 0;
+	if (stack_end - (uintptr_t)frame - STACK_MIN >= PATHS_STACK_MAX)
 		return 0;
 	for (uint32_t n = 1;; n++) {
 		key = MT_PATH_KEY(at.pc, epoch);

@@ -420,9 +420,10 @@ static void in_child(void)
 	batch_child();
 }
 
+/* What comes later is told at once: nothing else says when the last of it was. */
 static __attribute__((destructor)) void end(void)
 {
-	batch_pause();
+	batch_end();
 }
 
 /* glibc has the first, musl the second. */
