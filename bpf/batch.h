@@ -203,44 +203,31 @@ static __always_inline struct mt_task *keeper(void)
 	return t && t->keeps ? t : NULL;
 }
 
-/* What the thread has kept comes before what it does now. */
-static __always_inline void batch_before(void)
+/* Everywhere a thread that keeps events is about to do something else: raw tracepoints, before the programs
+ * of life.h; and run by the session on one CPU after another, whatever that interrupts. */
+SEC("raw_tp")
+int batch_now(void *ctx)
 {
 	struct mt_task *t = keeper();
 
 	if (t)
 		batch_look(t);
+	return 0;
 }
 
-/* The thread ends. Before Linux 6.16 its memory is gone by then. */
+/* The thread ends. Was all of it accounted for? Before Linux 6.16 its memory is gone by now. */
 static __always_inline void batch_at_end(void)
 {
 	struct mt_task *t = keeper();
+	struct mt_keeping *k = t ? keeping_of(t->acct) : NULL;
+	struct mt_batch *pages;
+	u64 head = 0;
 
-	if (t && !batch_look(t))
-		keeping_end(t->acct);
-}
-
-SEC("tp_btf/sched_switch")
-int BPF_PROG(batch_on_switch, bool preempt, struct task_struct *prev)
-{
-	batch_before();
-	return 0;
-}
-
-SEC("tp_btf/signal_deliver")
-int BPF_PROG(batch_on_signal, int signal)
-{
-	batch_before();
-	return 0;
-}
-
-/* Run by the session on one CPU after another: what runs there is interrupted. */
-SEC("raw_tp")
-int batch_on_cpu(void *ctx)
-{
-	batch_before();
-	return 0;
+	if (!k || !k->pages)
+		return;
+	pages = (void *)k->pages;
+	if (!bpf_probe_read_user(&head, sizeof(head), &pages->head) && head == k->applied)
+		k->pages = 0;
 }
 
 /* Only a thread that nobody announced can come while another one's events are read. */
@@ -281,7 +268,7 @@ int preload_batch(struct pt_regs *ctx)
 {
 	u64 pages = PT_REGS_PARM1(ctx), stays = PT_REGS_PARM2(ctx), head = 0;
 	struct mt_acct *a = NULL;
-	struct mt_task *t = claimed_task(ctx, &a, MT_LANE_PRELOAD);
+	struct mt_task *t = lane_task(&a, MT_LANE_PRELOAD);
 	struct mt_keeping *k = t ? keeping_of(t->acct) : NULL;
 
 	if (!k || !a)

@@ -10,10 +10,8 @@
 /* No stack pointer at a return is as high: a return probe takes no such call for its own. */
 #define SP_OF_LIBRARY (~0ULL - 8)
 
-/* The thread's state and account when that lane's word counts there: not inside a call of another
- * allocator, which was counted at its entry and will be at its return. */
-static __always_inline struct mt_task *claimed_task(struct pt_regs *ctx, struct mt_acct **acct,
-						    u32 lane)
+/* The thread's state and account, where that lane's word counts or is the first. */
+static __always_inline struct mt_task *lane_task(struct mt_acct **acct, u32 lane)
 {
 	struct mt_task *t = member_task();
 	struct mt_acct *a;
@@ -25,12 +23,22 @@ static __always_inline struct mt_task *claimed_task(struct pt_regs *ctx, struct 
 		return NULL;
 	if (a->lane == MT_LANE_OPEN)
 		a->lane = lane;
-	if (t->call && t->sp != SP_OF_LIBRARY) {
+	*acct = a;
+	return t;
+}
+
+/* The same, unless it is inside a call of another allocator, which was counted at its entry and will be at
+ * its return. */
+static __always_inline struct mt_task *claimed_task(struct pt_regs *ctx, struct mt_acct **acct,
+						    u32 lane)
+{
+	struct mt_task *t = lane_task(acct, lane);
+
+	if (t && t->call && t->sp != SP_OF_LIBRARY) {
 		if (task_is_nested(ctx, t))
 			return NULL;
 		task_forget_stale(t, t->acct);
 	}
-	*acct = a;
 	return t;
 }
 

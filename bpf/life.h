@@ -34,7 +34,6 @@ int BPF_PROG(on_newtask, struct task_struct *child, u64 clone_flags)
 	a = acct_at(parent->acct);
 	if (!a)
 		return 0;
-	batch_before();
 	if (clone_flags & CLONE_VM) /* before the newcomer can run */
 		__sync_fetch_and_or(&a->threaded, MT_THREADED_SEEN);
 	if (clone_flags & CLONE_THREAD)

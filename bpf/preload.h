@@ -16,15 +16,6 @@
 #define SIXTH_ARGUMENT(ctx) (((struct user_pt_regs *)(ctx))->regs[5])
 #endif
 
-SEC("uprobe")
-int preload_claim(struct pt_regs *ctx)
-{
-	struct mt_acct *a;
-
-	claimed_task(ctx, &a, MT_LANE_PRELOAD);
-	return 0;
-}
-
 /* Is this the end of a realloc? Sites of allocations and of these ends share a program, because most of
  * what it is made of is the same and costs the verifier long. Asking for the cookie costs the probe, and
  * between begin and end only a signal handler allocates; without a begin there is an end only where
@@ -99,30 +90,27 @@ int preload_free(struct pt_regs *ctx)
 	return 0;
 }
 
+/* claim(), realloc_begin(old), failed(size, weight, count), by the cookie. */
 SEC("uprobe")
-int preload_realloc_begin(struct pt_regs *ctx)
+int preload_other(struct pt_regs *ctx)
 {
 	struct mt_acct *a = NULL;
 	struct mt_task *t = claimed_task(ctx, &a, MT_LANE_PRELOAD);
 
 	if (!t || !a)
 		return 0;
-	t->sp = SP_OF_LIBRARY;
-	t->arg = PT_REGS_PARM1(ctx);
-	t->old.born_ns = 0;
-	block_take(a, t->acct, t->arg, &t->old);
-	t->call = MT_CALL_REALLOC;
-	return 0;
-}
-
-SEC("uprobe")
-int preload_failed(struct pt_regs *ctx)
-{
-	struct mt_acct *a = NULL;
-	struct mt_task *t = claimed_task(ctx, &a, MT_LANE_PRELOAD);
-
-	if (t && a)
+	switch (bpf_get_attach_cookie(ctx)) {
+	case MT_CALL_REALLOC:
+		t->sp = SP_OF_LIBRARY;
+		t->arg = PT_REGS_PARM1(ctx);
+		t->old.born_ns = 0;
+		block_take(a, t->acct, t->arg, &t->old);
+		t->call = MT_CALL_REALLOC;
+		break;
+	case MT_CALL_FAILED:
 		__sync_fetch_and_add(&a->failed_allocs, weighted ? PT_REGS_PARM3(ctx) : 1);
+		break;
+	}
 	return 0;
 }
 

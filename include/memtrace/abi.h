@@ -130,6 +130,7 @@ enum mt_call {
 	MT_CALL_FREE,		/* (ptr); also cfree, operator delete */
 	MT_CALL_FREE_SIZED,	/* (ptr, ...): may forward to free */
 	MT_CALL_CNT,
+	MT_CALL_FAILED = MT_CALL_CNT, /* the preload library's: a call that yielded no block */
 };
 
 /* Added to a cookie: the allocator is not the one that the preload library calls. */

@@ -11,6 +11,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "capture/paths.h"
 #include "capture/preload.h"
 #include "memtrace.skel.h"
 
@@ -89,7 +90,11 @@ enum lanes_file lanes_of_file(struct memtrace *s, int fd, const char *path, pid_
 			leave(s, &st);
 		return LANES_LEAVE;
 	}
-	/* what it keeps may be read in the middle of a probe's work there (batch.h) */
+	/* calls of its own that it makes inside those of the other are not to be kept, and what is kept may be
+	 * read in the middle of a probe's work there (batch.h) */
+	if (s->paths)
+		paths_stop(bpf_map__fd(s->programs.skel->maps.keeping), (uint32_t)(a - s->tables.accts),
+			   pid);
 	__atomic_or_fetch(&a->threaded, MT_THREADED_ASSUMED, __ATOMIC_ACQ_REL);
 	__atomic_or_fetch(&a->flags, MT_ACCT_BESIDE, __ATOMIC_ACQ_REL);
 	return LANES_BESIDE;

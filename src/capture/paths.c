@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <bpf/bpf.h>
+
 #include "memtrace/abi.h"
 #include "memtrace/batch.h"
 
@@ -390,4 +392,21 @@ int paths_tell(void *ctx, void *data, size_t size)
 	paths->taught += !err;
 	paths->refused += err != 0;
 	return 0;
+}
+
+void paths_stop(int keeping_fd, uint32_t slot, pid_t pid)
+{
+	struct mt_keeping keeping;
+	uint64_t nobody = 1;
+	char name[32];
+	int fd;
+
+	if (bpf_map_lookup_elem(keeping_fd, &slot, &keeping) || !keeping.pages)
+		return;
+	snprintf(name, sizeof(name), "/proc/%d/mem", (int)pid);
+	fd = open(name, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	put(fd, keeping.pages + offsetof(struct mt_batch, owner), &nobody, sizeof(nobody));
+	close(fd);
 }

@@ -10,6 +10,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct mt_acct;
 struct paths;
@@ -20,6 +21,10 @@ void paths_free(struct paths *paths); /* takes NULL */
 
 /* Takes one struct mt_path; a function for ring buffers. ctx: the struct paths. Always 0. */
 int paths_tell(void *ctx, void *data, size_t size);
+
+/* A process that is held keeps no events from its next one on: it finds another thread's name there. keeping_fd:
+ * the map of that name; slot: of the account. */
+void paths_stop(int keeping_fd, uint32_t slot, pid_t pid);
 
 /* Answers tickets for paths that cannot be known, or have no room. They are not to be asked for again and again:
  * who waits for enough answers does not ask. To be called now and then. */

@@ -18,10 +18,8 @@
 
 /* Which of them hang on allocators, on the preload library, on allocators' own sites, on life. */
 #define ALLOCATOR_PROGRAMS(X) X(on_malloc) X(on_free) X(on_enter) X(on_return)
-#define PRELOAD_PROGRAMS(X) \
-	X(preload_claim) X(preload_put) X(preload_free) X(preload_realloc_begin) X(preload_failed) \
-	X(preload_batch)
-#define BATCH_PROGRAMS(X) X(batch_on_switch) X(batch_on_signal) X(batch_on_cpu)
+#define PRELOAD_PROGRAMS(X) X(preload_put) X(preload_free) X(preload_batch) X(preload_other)
+#define BATCH_PROGRAMS(X) X(batch_now)
 #define OTEL_PROGRAMS(X) X(otel_alloc) X(otel_free)
 #define LIFE_PROGRAMS(X) X(on_newtask) X(on_exec) X(on_exit) X(settle_tasks) X(list_code)
 
@@ -185,17 +183,21 @@ int programs_need_allocators(struct programs *p)
 	return load_more(p, (struct parts){ .allocators = true }, &p->on_allocators);
 }
 
+/* When a thread that keeps events is looked at. */
+static const char *const moments[BATCH_MOMENTS] = {
+	"sched_switch", "signal_deliver", "task_newtask", "sched_process_exit",
+};
+
+/* Before others are attached to the same tracepoints: they run in that order. */
 static int attach_batches(struct programs *p)
 {
-	struct memtrace_bpf *skel = p->skel;
-
-	if (!p->want.batches)
-		return 0;
-	skel->links.batch_on_switch = bpf_program__attach(skel->progs.batch_on_switch);
-	if (!skel->links.batch_on_switch)
-		return -errno;
-	skel->links.batch_on_signal = bpf_program__attach(skel->progs.batch_on_signal);
-	return skel->links.batch_on_signal ? 0 : -errno;
+	for (size_t i = 0; p->want.batches && i < BATCH_MOMENTS; i++) {
+		p->batch_links[i] = bpf_program__attach_raw_tracepoint(p->skel->progs.batch_now,
+								       moments[i]);
+		if (!p->batch_links[i])
+			return -errno;
+	}
+	return 0;
 }
 
 void programs_read_batches(const struct programs *p)
@@ -207,7 +209,7 @@ void programs_read_batches(const struct programs *p)
 		return;
 	/* of a CPU that is off nobody's batch can be read */
 	for (opts.cpu = 0; (int)opts.cpu < cpus; opts.cpu++)
-		bpf_prog_test_run_opts(bpf_program__fd(p->skel->progs.batch_on_cpu), &opts);
+		bpf_prog_test_run_opts(bpf_program__fd(p->skel->progs.batch_now), &opts);
 }
 
 int programs_attach_life(struct programs *p, struct message *why)
@@ -286,6 +288,9 @@ int programs_list_code(struct programs *p, pid_t pid, code_fn see, void *ctx)
 
 void programs_unload(struct programs *p)
 {
+	for (size_t i = 0; i < BATCH_MOMENTS; i++)
+		bpf_link__destroy(p->batch_links[i]);
+	memset(p->batch_links, 0, sizeof(p->batch_links));
 	if (p->on_allocators && p->on_allocators != p->skel)
 		memtrace_bpf__destroy(p->on_allocators);
 	if (p->on_otel)
@@ -374,16 +379,26 @@ int programs_attach_allocator(struct programs *p, const char *path, pid_t pid,
 
 int programs_of_preload(const struct programs *p, const char *site, uint64_t *cookie)
 {
-	bool puts = !strcmp(site, "alloc") || !strcmp(site, "realloc_end");
-	char name[64];
+	const struct {
+		const char *site;
+		const struct bpf_program *program;
+		uint64_t cookie;
+	} rows[] = {
+		{ "claim", p->skel->progs.preload_other, MT_CALL_NONE },
+		{ "alloc", p->skel->progs.preload_put, MT_CALL_NONE },
+		{ "free", p->skel->progs.preload_free, MT_CALL_NONE },
+		{ "realloc_begin", p->skel->progs.preload_other, MT_CALL_REALLOC },
+		{ "realloc_end", p->skel->progs.preload_put, MT_CALL_REALLOC },
+		{ "failed", p->skel->progs.preload_other, MT_CALL_FAILED },
+		{ "batch", p->skel->progs.preload_batch, MT_CALL_NONE },
+	};
 
-	snprintf(name, sizeof(name), "preload_%s", puts ? "put" : site);
-	*cookie = !strcmp(site, "realloc_end") ? MT_CALL_REALLOC : MT_CALL_NONE;
-#define X(program)                                              \
-	if (!strcmp(name, #program))                            \
-		return bpf_program__fd(p->skel->progs.program);
-	PRELOAD_PROGRAMS(X)
-#undef X
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (strcmp(rows[i].site, site))
+			continue;
+		*cookie = rows[i].cookie;
+		return bpf_program__fd(rows[i].program);
+	}
 	return -ENOENT;
 }
 

@@ -35,12 +35,17 @@ struct programs_want {
 	void *verified_ctx;
 };
 
+#define BATCH_MOMENTS 4
+
+struct bpf_link;
+
 struct programs {
 	struct memtrace_bpf *skel;
 	struct memtrace_bpf *on_allocators; /* has those; NULL: not loaded yet */
 	struct memtrace_bpf *on_otel;	    /* likewise those for sites of "otel_memory" */
 	struct programs_want want;
 	struct probe_kind kind;
+	struct bpf_link *batch_links[BATCH_MOMENTS];
 	uint32_t otel_site_cnt; /* that the probes know */
 };
 
