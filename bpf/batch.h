@@ -215,15 +215,17 @@ int batch_now(void *ctx)
 	return 0;
 }
 
-/* The thread ends. Was all of it accounted for? Before Linux 6.16 its memory is gone by now. */
+/* The thread ends. Was all of it accounted for? Before Linux 6.16 its memory is gone by now. A child that shared
+ * the memory (vfork) may have written there for its parent, who goes on. */
 static __always_inline void batch_at_end(void)
 {
 	struct mt_task *t = keeper();
 	struct mt_keeping *k = t ? keeping_of(t->acct) : NULL;
+	struct mt_acct *a = t ? acct_at(t->acct) : NULL;
 	struct mt_batch *pages;
 	u64 head = 0;
 
-	if (!k || !k->pages)
+	if (!k || !k->pages || !a || a->sharers > 1)
 		return;
 	pages = (void *)k->pages;
 	if (!bpf_probe_read_user(&head, sizeof(head), &pages->head) && head == k->applied)

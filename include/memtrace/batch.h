@@ -8,7 +8,8 @@
  *	batch(address, stays)
  *
  * Whoever listens reads what is new from the process's memory and accounts for it in that order, so
- * figures are what they would have been, the peak included; times are those of the reading. Before any
+ * figures are what they would have been, the peak included; times are those of the reading, and sums over
+ * processes that run at the same time may miss a peak by MT_BATCH_BYTES for each of them. Before any
  * other site fires what is kept is told, so the order holds among all. Listeners look on their own too
  * when the thread is taken off its CPU, is forked, gets a signal or ends.
  *
@@ -30,10 +31,10 @@
  * library sends a ticket: the address of its pages, with the epoch in the low bits. The answer is entries
  * in its memory; then answered goes up by one.
  *
- * Tables come in generations, each twice as large as the one before and behind it. An entry that cannot
- * be within MT_PATH_PROBES of its hash is not there at all.
- *
- *	| 1024 pcs, 1024 paths | 2048 pcs, 2048 paths | ...
+ * Tables come in generations, each twice as large as the one before: 1024 pcs and as many paths, 2048 ...
+ * The library maps the one that the session wants, when it asks the next time; the session fills it,
+ * and then says that it is the one in use. An entry that cannot be within MT_PATH_PROBES of its hash is
+ * not there at all.
  *
  * Order of writing: of an entry the byte that says its epoch is last; of a generation its number. Entries of
  * another epoch than the pages' are none: the library forgets all when code is unloaded.
@@ -46,6 +47,7 @@
 #include <linux/types.h>
 
 #define MT_BATCH_EVENTS 256
+#define MT_BATCH_BYTES (64 << 10) /* with more than that allocated and freed, a batch is told as well */
 #define MT_BATCH_CHUNK 8 /* events read at a time */
 #define MT_BATCH_ALIGN 4096 /* of the pages */
 #define MT_BATCH_FREE (~0ULL)
@@ -78,16 +80,12 @@ struct mt_path_entry {
 
 #define MT_PATH_KEY(pc, epoch) ((pc) | (__u64)(epoch) << 48)
 
-/* Where a generation is, from mt_batch.tables on. */
-#define MT_PATH_GENERATION_BYTES(slots)                                                            \
-	(((slots) + MT_PATH_PROBES) * (__u64)(sizeof(struct mt_path_pc) + sizeof(struct mt_path_entry)))
-#define MT_PATH_GENERATION_AT(generation)                                                          \
-	(MT_PATH_GENERATION_BYTES(MT_PATH_SLOTS(generation)) -                                     \
-	 MT_PATH_GENERATION_BYTES(MT_PATH_SLOTS(0)) + (generation) *                               \
-	 MT_PATH_GENERATION_BYTES(0))
+/* A generation: its pcs, and then its paths. */
+#define MT_PATH_GENERATION_BYTES(generation)                                                       \
+	((MT_PATH_SLOTS(generation) + MT_PATH_PROBES) *                                            \
+	 (__u64)(sizeof(struct mt_path_pc) + sizeof(struct mt_path_entry)))
 #define MT_PATH_ENTRIES_AT(generation)                                                             \
 	((MT_PATH_SLOTS(generation) + MT_PATH_PROBES) * (__u64)sizeof(struct mt_path_pc))
-#define MT_PATH_TABLES_BYTES MT_PATH_GENERATION_AT(MT_PATH_GENERATIONS)
 
 enum mt_path_end {
 	MT_PATH_GOES_ON,  /* no path that can be known */
@@ -109,15 +107,21 @@ static inline __attribute__((always_inline)) void mt_path_hash(__u64 hash[2], __
 
 struct mt_batch {
 	__u64 head;
-	__u64 owner;  /* the thread that writes here; 0: nobody yet, or not now */
-	__u64 told;   /* head when the site fired last */
-	__u64 tables; /* their address */
-	__u32 busy;   /* the owner is writing */
+	__u64 owner; /* the thread that writes here; 0: nobody yet, or not now */
+	__u64 told;  /* head when the site fired last */
+	__u64 bytes; /* allocated and freed since then */
+	__u32 busy;  /* the owner is writing */
 	__u32 epoch;
 	__u32 asked, answered;
-	__u32 generation; /* the session's, from here on */
-	__u32 pc_cnt, path_cnt;
 	__u32 starved; /* paths not asked for, since the last that was */
+
+	/* the session's: the generation in use, what is in it, the one that it wants to have mapped */
+	__u32 generation;
+	__u32 pc_cnt, path_cnt;
+	__u32 wanted;
+	__u32 pad;
+	__u64 tables[MT_PATH_GENERATIONS]; /* their addresses; 0: not mapped */
+
 	struct mt_batch_event events[MT_BATCH_EVENTS];
 };
 

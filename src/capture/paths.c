@@ -16,6 +16,7 @@
 
 #define SPACES_OPEN 16 /* at a time */
 #define NOTES_LOG2 12
+#define SETTLED_APART_NS 20000000 /* 8 tickets each time cost some 0.2 ms */
 
 /* A process's memory. */
 struct opened {
@@ -31,6 +32,7 @@ struct paths {
 	uint32_t acct_cnt;
 	struct opened opened[SPACES_OPEN];
 	uint32_t next; /* to be closed for another one */
+	uint64_t settled_ns; /* when last */
 	uint64_t taught, refused;
 };
 
@@ -129,7 +131,7 @@ struct target {
 
 static uint64_t pcs_at(const struct target *t, uint32_t generation)
 {
-	return t->head.tables + MT_PATH_GENERATION_AT(generation);
+	return t->head.tables[generation];
 }
 
 static uint64_t entries_at(const struct target *t, uint32_t generation)
@@ -266,16 +268,18 @@ static void move_all(struct target *t, const char *from, char *to)
 	}
 }
 
+/* -EAGAIN: the process has not mapped it yet. */
 static int grow(struct target *t)
 {
 	uint32_t old = t->head.generation, new = old + 1;
-	size_t old_size = MT_PATH_GENERATION_BYTES(MT_PATH_SLOTS(old));
-	size_t new_size = MT_PATH_GENERATION_BYTES(MT_PATH_SLOTS(new));
+	size_t old_size = MT_PATH_GENERATION_BYTES(old), new_size = MT_PATH_GENERATION_BYTES(new);
 	char *from, *to;
 	int err;
 
 	if (new >= MT_PATH_GENERATIONS)
 		return -ENOSPC;
+	if (!t->head.tables[new])
+		return put(t->fd, FIELD(t, wanted), &new, sizeof(new)) ?: -EAGAIN;
 	from = malloc(old_size);
 	to = calloc(1, new_size);
 	err = from && to ? get(t->fd, pcs_at(t, old), from, old_size) : -ENOMEM;
@@ -344,10 +348,13 @@ static void answer(const struct target *t, uint32_t cnt)
 	put(t->fd, FIELD(t, answered), &answered, sizeof(answered));
 }
 
-void paths_settle(struct paths *paths)
+void paths_settle(struct paths *paths, uint64_t now_ns)
 {
 	struct target t = { 0 };
 
+	if (now_ns - paths->settled_ns < SETTLED_APART_NS)
+		return;
+	paths->settled_ns = now_ns;
 	for (size_t i = 0; i < SPACES_OPEN; i++) {
 		struct opened *o = &paths->opened[i];
 
@@ -385,7 +392,7 @@ int paths_tell(void *ctx, void *data, size_t size)
 	else if (path->end != MT_PATH_GOES_ON)
 		err = teach(o, &t, path);
 	o->pages = t.pages;
-	if (err)
+	if (err && err != -EAGAIN) /* which the next one will find done */
 		o->refused++;
 	else
 		answer(&t, 1);

@@ -28,7 +28,7 @@ void paths_stop(int keeping_fd, uint32_t slot, pid_t pid);
 
 /* Answers tickets for paths that cannot be known, or have no room. They are not to be asked for again and again:
  * who waits for enough answers does not ask. To be called now and then. */
-void paths_settle(struct paths *paths);
+void paths_settle(struct paths *paths, uint64_t now_ns);
 
 /* Paths that processes were told, and those that were not, because they cannot be known or had no room. */
 void paths_count(const struct paths *paths, uint64_t *taught, uint64_t *refused);

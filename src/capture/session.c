@@ -581,7 +581,7 @@ int memtrace_poll(struct memtrace *s, int timeout_ms)
 	ring_buffer__consume(s->news);
 	follow_drain_maps(s, true);
 	if (s->paths)
-		paths_settle(s->paths);
+		paths_settle(s->paths, session_now_ns());
 	got = follow_harvest(s);
 	overhead_poll(s);
 	if (err)

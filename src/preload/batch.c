@@ -10,14 +10,20 @@
 #define NOINLINE __attribute__((noinline))
 
 #define WIPE_ON_FORK 18 /* MADV_WIPEONFORK, Linux 4.14 */
-#define MEMBARRIER_GLOBAL 1
-#define YIELDS_MAX 100000
+#define PAUSES_MAX (1 << 18)
+#define MAPPED_AT_START 3 /* generations: there may be no other time */
 
 struct batching batching;
 
 /* What other threads and the kernel read. */
 #define NOW(x) (*(volatile __typeof__(x) *)&(x))
 #define BARRIER() __asm__ volatile("" : : : "memory")
+
+#ifdef __x86_64__
+#define PAUSE() __builtin_ia32_pause()
+#else
+#define PAUSE() BARRIER()
+#endif
 
 static inline uint64_t self(void)
 {
@@ -32,10 +38,29 @@ static inline bool is_heard(void)
 
 extern char **environ __attribute__((weak));
 
+/* Memory that a forked child finds wiped. */
+static void *map_wiped(size_t bytes)
+{
+	void *memory = sys_map(bytes);
+
+	if (!memory || !sys_call6(SYS_madvise, (long)memory, (long)bytes, WIPE_ON_FORK, 0, 0, 0))
+		return memory;
+	sys_unmap(memory, bytes);
+	return NULL;
+}
+
+static void map_generation(struct mt_batch *pages, uint32_t generation)
+{
+	if (generation >= MT_PATH_GENERATIONS)
+		return;
+	if (!batching.tables[generation])
+		batching.tables[generation] =
+			(uintptr_t)map_wiped(MT_PATH_GENERATION_BYTES(generation));
+	NOW(pages->tables[generation]) = batching.tables[generation];
+}
+
 void batch_start(void)
 {
-	const size_t head = (sizeof(struct mt_batch) + MT_BATCH_ALIGN - 1) & ~(MT_BATCH_ALIGN - 1UL);
-	const size_t bytes = head + MT_PATH_TABLES_BYTES;
 	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
 	struct mt_batch *pages;
 
@@ -46,15 +71,11 @@ void batch_start(void)
 	batching.stack_end = &environ ? (uintptr_t)environ : 0;
 	if (batching.stack_end - here >= PATHS_STACK_MAX)
 		return;
-	pages = sys_map(bytes);
-	if (!pages)
-		return;
-	if (sys_call6(SYS_madvise, (long)pages, (long)bytes, WIPE_ON_FORK, 0, 0, 0)) {
-		sys_unmap(pages, bytes);
-		return;
-	}
-	pages->tables = (uintptr_t)pages + head;
-	batching.pages = pages;
+	pages = map_wiped(sizeof(*pages));
+	for (uint32_t i = 0; pages && i < MAPPED_AT_START; i++)
+		map_generation(pages, i);
+	if (pages && batching.tables[0])
+		batching.pages = pages;
 }
 
 NOINLINE void batch_fire(struct mt_batch *pages, bool stays)
@@ -64,18 +85,18 @@ NOINLINE void batch_fire(struct mt_batch *pages, bool stays)
 	if (semaphores->memtrace && is_armed())
 		SITE2("memtrace", "batch", SEMAPHORE_MEMTRACE, pages, stays);
 	NOW(pages->told) = head;
+	pages->bytes = 0;
 }
 
-/* Another thread is here that nobody said would be. Whoever writes is let finish. */
+/* Another thread is here that nobody said would be. Whoever writes is let finish. Without a system call, which
+ * may be forbidden here: what a processor has written is seen by all long before this loop ends, so the
+ * writer has seen that, or we see that it writes. One that was left by longjmp never finishes. */
 static void take_over(struct mt_batch *pages)
 {
 	batching.over = true;
 	NOW(pages->owner) = 0;
-	/* the writer sees that, or we see that it writes */
-	sys_call6(SYS_membarrier, MEMBARRIER_GLOBAL, 0, 0, 0, 0, 0);
-	/* one that was left by longjmp never finishes */
-	for (int try = 0; try < YIELDS_MAX && NOW(pages->busy); try++)
-		sys_call6(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+	for (int i = 0; i < PAUSES_MAX && (i < PAUSES_MAX / 16 || NOW(pages->busy)); i++)
+		PAUSE();
 	batch_fire(pages, false);
 }
 
@@ -95,9 +116,8 @@ static NOINLINE bool open_pages(struct mt_batch *pages)
 		return false;
 	if (!pages->epoch)
 		pages->epoch = 1;
-	if (!pages->tables) /* wiped */
-		pages->tables = (uintptr_t)pages +
-			       ((sizeof(*pages) + MT_BATCH_ALIGN - 1) & ~(MT_BATCH_ALIGN - 1UL));
+	for (uint32_t i = 0; i < MT_PATH_GENERATIONS; i++) /* if wiped */
+		NOW(pages->tables[i]) = batching.tables[i];
 	batch_fire(pages, true);
 	return true;
 }
@@ -131,6 +151,7 @@ static inline void write_event(struct mt_batch *pages, unsigned int n, void *blo
 	event->block = (uintptr_t)block;
 	event->size = size;
 	event->site = site;
+	pages->bytes += size;
 }
 
 /* Now they are there, all at once. */
@@ -140,7 +161,8 @@ static inline void finish(struct mt_batch *pages, unsigned int cnt)
 	NOW(pages->head) = pages->head + cnt;
 	BARRIER();
 	NOW(pages->busy) = 0;
-	if (unlikely(pages->head - pages->told > MT_BATCH_EVENTS - 2))
+	if (unlikely(pages->head - pages->told > MT_BATCH_EVENTS - 2 ||
+		     pages->bytes > MT_BATCH_BYTES))
 		batch_fire(pages, true);
 }
 
@@ -161,6 +183,8 @@ static NOINLINE uint64_t ask(struct mt_batch *pages)
 		return 0;
 	pages->starved = 0;
 	pages->asked++;
+	if (NOW(pages->wanted) && !batching.tables[NOW(pages->wanted) % MT_PATH_GENERATIONS])
+		map_generation(pages, NOW(pages->wanted));
 	return (uintptr_t)pages | pages->epoch;
 }
 
@@ -179,11 +203,11 @@ bool batch_alloc(const uintptr_t *frame, void *block, size_t size, uint64_t *tic
 	return false;
 }
 
-bool batch_free(void *block)
+bool batch_free(void *block, size_t size)
 {
 	struct mt_batch *pages = my_pages();
 
-	return pages && keep(pages, block, 0, MT_BATCH_FREE);
+	return pages && keep(pages, block, size, MT_BATCH_FREE);
 }
 
 bool batch_realloc(const uintptr_t *frame, void *old, void *block, size_t size, uint64_t *ticket)

@@ -19,6 +19,7 @@
 struct batching {
 	struct mt_batch *pages; /* NULL: nothing is ever kept */
 	uintptr_t stack_end;	/* of the first thread; what is below, down to a frame, is mapped */
+	uint64_t tables[MT_PATH_GENERATIONS]; /* as in pages, but not wiped */
 	uint32_t depth;		/* of stacks, at most */
 	bool wanted;		/* the configuration allows it */
 	bool over;		/* there are, or were, several threads */
@@ -36,7 +37,8 @@ BATCH_HIDDEN void batch_want(bool wanted, uint32_t depth);
 /* Keeps an event; false: it is to be told now, after batch_tell(). frame is one of the library's, whose
  * caller is the program. *ticket goes with an allocation that is not kept. */
 BATCH_HIDDEN bool batch_alloc(const uintptr_t *frame, void *block, size_t size, uint64_t *ticket);
-BATCH_HIDDEN bool batch_free(void *block);
+/* size: what the block takes, as far as that is known. */
+BATCH_HIDDEN bool batch_free(void *block, size_t size);
 
 /* May a realloc be told when it is over? While one thread is alone nobody is given the old block
  * meanwhile. Then, if it came to a block: keeps that; false: it is to be told now. */

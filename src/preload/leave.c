@@ -8,6 +8,7 @@
 #include "preload/leave.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "preload/batch.h"
@@ -26,6 +27,8 @@
 LEAVING(X)
 #undef X
 static int (*real_dlclose)(void *handle);
+
+static bool lacking; /* one of them was not there when it was looked for */
 
 static long nobody(void)
 {
@@ -50,6 +53,9 @@ void leave_resolve(void)
 	const size_t cnt = sizeof(real) / sizeof(real[0]);
 
 	lookup_next(d, cnt);
+	lacking = false;
+	for (size_t i = 0; i < cnt; i++)
+		lacking |= !d[i].address;
 	for (size_t i = 0; i < cnt; i++)
 		__atomic_store_n(real[i], d[i].address ? d[i].address : (void *)nobody,
 				 __ATOMIC_RELEASE);
@@ -59,14 +65,14 @@ void leave_resolve(void)
 
 USED void leave_PAUSE(void)
 {
-	if (!leave_execve)
+	if (!leave_execve || lacking)
 		leave_resolve();
 	batch_pause();
 }
 
 USED void leave_END(void)
 {
-	if (!leave_execve)
+	if (!leave_execve || lacking)
 		leave_resolve();
 	batch_end();
 }
@@ -94,7 +100,7 @@ __attribute__((visibility("default"))) int dlclose(void *handle)
 {
 	int result;
 
-	if (!leave_execve)
+	if (!leave_execve || lacking)
 		leave_resolve();
 	batch_forget();
 	result = real_dlclose(handle);

@@ -55,12 +55,12 @@ uint32_t paths_find(const struct mt_batch *batch, const uintptr_t *frame, uintpt
 	struct stack stack = { (uintptr_t)frame, stack_end - 7 - (uintptr_t)frame };
 	struct mt_frame at = { .pc = frame[1], .sp = (uintptr_t)(frame + 2), .fp = frame[0] };
 	uint32_t generation = *(const volatile __u32 *)&batch->generation, epoch = batch->epoch, slot;
-	uintptr_t tables = batch->tables + MT_PATH_GENERATION_AT(generation);
+	uintptr_t tables = *(const volatile __u64 *)&batch->tables[generation];
 	struct mt_path_pc *pcs = (struct mt_path_pc *)tables, *entry;
 	__u64 hash[2] = { 0, 0 }, key;
 	uint32_t *hint = NULL, end;
 
-	if (!batch->tables) /* wiped, in the middle of a call */
+	if (!tables) /* wiped, in the middle of a call */
 		return 0;
 	if (stack_end - (uintptr_t)frame - STACK_MIN >= PATHS_STACK_MAX)
 		return 0;

@@ -380,7 +380,8 @@ void trace_free(void *block, real_call call, uintptr_t b, uintptr_t c)
 	look_at_config();
 	if (unlikely(!once.claimed))
 		claim();
-	if (is_exact() && !filter_may_have(&process.filter, block) && batch_free(block)) {
+	if (is_exact() && !filter_may_have(&process.filter, block) &&
+	    batch_free(block, allocator.flat ? next.malloc_usable_size(block) : 0)) {
 		enter(FRAME());
 		call((uintptr_t)block, b, c);
 		leave();
