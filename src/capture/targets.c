@@ -25,6 +25,7 @@
 #include "capture/preload.h"
 #include "capture/process.h"
 #include "capture/spaces.h"
+#include "capture/withhold.h"
 #include "memtrace.skel.h"
 
 static int64_t written_ns(const struct stat *st)
@@ -332,7 +333,7 @@ static void look_for_sites(void *ctx, const char *path)
 static bool will_preload(struct memtrace *s, const char *root, const char *exe, const char *preload)
 {
 	return s->preload && preload && strstr(preload, preload_path(s->preload)) &&
-	       !preload_refusal(s->allocators, root, exe);
+	       !preload_refusal(s->allocators, root, exe, NULL);
 }
 
 /* preload and library_path: as its environment will have them. */
@@ -352,17 +353,17 @@ static int prepare_program(struct memtrace *s, pid_t pid, const char *preload,
 	return deps_each(root, exe, preload, library_path, see_dependency, &walk);
 }
 
-/* The same for a program whose environment is its process's. */
-static int prepare_next(struct memtrace *s, pid_t pid, const char *exe, bool *otel)
+/* The same for a program whose environment is its process's; withheld: but for our library. */
+static int prepare_next(struct memtrace *s, pid_t pid, const char *exe, bool withheld, bool *otel)
 {
 	char *preload = process_env(pid, "LD_PRELOAD");
 	char *library_path = process_env(pid, "LD_LIBRARY_PATH");
 	bool is_command = s->launch && launch_pid(s->launch) == pid;
+	const char *ours = is_command && s->preload_words ? s->preload_words : preload;
 	int err;
 
 	/* before its exec, what the command's environment is said to be is ours */
-	err = prepare_program(s, pid, is_command && s->preload_words ? s->preload_words : preload,
-			      library_path, exe, true, otel);
+	err = prepare_program(s, pid, withheld ? NULL : ours, library_path, exe, true, otel);
 
 	free(preload);
 	free(library_path);
@@ -376,7 +377,7 @@ int targets_prepare_exec(struct memtrace *s, pid_t pid, bool *otel)
 
 	if (!exe)
 		return -ESRCH;
-	err = prepare_next(s, pid, exe, otel);
+	err = prepare_next(s, pid, exe, false, otel);
 	free(exe);
 	return err;
 }
@@ -524,12 +525,25 @@ static int start_matching(struct memtrace *s)
 	return 0;
 }
 
-static void know_file(struct memtrace *s, const struct stat *st, uint32_t known)
+static struct mt_file_id file_id(const struct stat *st)
 {
-	struct mt_file_id id = {
+	return (struct mt_file_id){
 		.ino = st->st_ino,
 		.dev = (uint64_t)major(st->st_dev) << 20 | minor(st->st_dev),
 	};
+}
+
+/* Who runs it next is stopped at its exec. */
+static void forget_file(struct memtrace *s, const struct stat *st)
+{
+	struct mt_file_id id = file_id(st);
+
+	bpf_map_delete_elem(bpf_map__fd(s->programs.skel->maps.known_files), &id);
+}
+
+static void know_file(struct memtrace *s, const struct stat *st, uint32_t known)
+{
+	struct mt_file_id id = file_id(st);
 
 	bpf_map_update_elem(bpf_map__fd(s->programs.skel->maps.known_files), &id, &known, BPF_ANY);
 }
@@ -544,14 +558,38 @@ static bool holds_allocator(struct memtrace *s, int fd, const char *path)
 	return file && file->site_cnt;
 }
 
-static bool see_visit(void *ctx, const struct gate_visit *v)
+/* An executable that is about to run. */
+static bool see_exec(struct memtrace *s, const struct gate_visit *v, const struct stat *st)
 {
 	const struct allocator_file *file;
+	enum lanes_exec lane;
+	char path[PATH_MAX];
+	bool otel;
+
+	snprintf(path, sizeof(path), "%s", v->path);
+	process_path_inside(v->pid, path);
+	lane = lanes_of_exec(s, v->pid, v->fd, path);
+	attach_file(s, v->fd, v->path, 0);
+	if (lane != LANES_EXEC_KNOWN)
+		prepare_next(s, v->pid, path, lane > LANES_EXEC_KNOWN, &otel);
+	file = allocators_file(s->allocators, v->fd, v->path);
+	if (!file)
+		return true;
+	if (lane == LANES_EXEC_TO_STOP)
+		forget_file(s, st);
+	else
+		know_file(s, st, file->refused ? MT_FILE_REFUSED :
+				 file->site_cnt ? MT_FILE_OWN : MT_FILE_PROBED);
+	if (file->refused && lane != LANES_EXEC_KNOWN)
+		session_log(s, MEMTRACE_LOG_WARN, "%s is not followed: %s", v->path, file->refused);
+	return lane == LANES_EXEC_SAME;
+}
+
+static bool see_visit(void *ctx, const struct gate_visit *v)
+{
 	struct memtrace *s = ctx;
 	enum lanes_file lane;
-	char path[PATH_MAX];
 	struct stat st;
-	bool otel;
 
 	if (fstat(v->fd, &st))
 		return true;
@@ -562,18 +600,7 @@ static bool see_visit(void *ctx, const struct gate_visit *v)
 		return lane == LANES_PROBE || preload_is(s->preload, &st) ||
 		       !holds_allocator(s, v->fd, v->path);
 	}
-	attach_file(s, v->fd, v->path, 0);
-	snprintf(path, sizeof(path), "%s", v->path);
-	process_path_inside(v->pid, path);
-	prepare_next(s, v->pid, path, &otel);
-	file = allocators_file(s->allocators, v->fd, v->path);
-	if (!file)
-		return true;
-	know_file(s, &st, file->refused ? MT_FILE_REFUSED : file->site_cnt ? MT_FILE_OWN :
-									     MT_FILE_PROBED);
-	if (file->refused)
-		session_log(s, MEMTRACE_LOG_WARN, "%s is not followed: %s", v->path, file->refused);
-	return true;
+	return see_exec(s, v, &st);
 }
 
 void targets_serve_gate(struct memtrace *s)
@@ -600,7 +627,9 @@ static int place_library(struct memtrace *s)
 	if (err)
 		return message_set(&s->error, err, "cannot probe the preload library: %s (use --lane "
 				   "uprobe)", strerror(-err));
-	return 0;
+	preload_protect(s->preload);
+	s->withhold = withhold_new(preload_path(s->preload));
+	return s->withhold ? 0 : message_set(&s->error, -ENOMEM, "out of memory");
 }
 
 static int start_command(struct memtrace *s)

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * foreign.h - programs that bear no library before their own: which they are, by their files alone.
+ *
+ *	address, thread, leak and memory sanitizers	their runtime has to be the first library, or
+ *							cannot be called as early as a preloaded one
+ *	valgrind, qemu, rr, Pin, DynamoRIO		read the code of others and translate it: with it
+ *							the probes in it
+ *	glibc's libc_malloc_debug			is called by versioned names only
+ *	32-bit programs, those of other machines	their linker says that it cannot load it
+ *
+ * Everybody else may have the preload library; where it is of no use it does nothing.
+ */
+#ifndef CAPTURE_FOREIGN_H
+#define CAPTURE_FOREIGN_H
+
+/* Why the program bears no preloaded library, as the end of a sentence "it ..."; NULL: it does, or cannot be
+ * read. exe: its path below root, where #! lines are followed; ld_preload may be NULL. Constant text. */
+const char *foreign_program(const char *root, const char *exe, const char *ld_preload);
+
+#endif
