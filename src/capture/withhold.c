@@ -59,7 +59,8 @@ static int environment_range(pid_t pid, uint64_t *start, uint64_t *end)
 	return *start && *start < *end && *end - *start <= ENVIRONMENT_MAX ? 0 : -ENODATA;
 }
 
-/* Takes a word out of a list, and what separates it; zeros fill up what is gained. */
+/* Takes a word out of a list, and what separates it. What is gained becomes a string that is no variable: some
+ * read /proc/self/environ (sanitizers do), and take an empty string for its end. */
 static bool cut_word(char *list, const char *word)
 {
 	size_t len = strlen(list), wanted = strlen(word), old = len;
@@ -79,9 +80,11 @@ static bool cut_word(char *list, const char *word)
 			at--, cut++;
 		len -= cut;
 		memmove(at, at + cut, list + len - at);
-		memset(list + len, 0, old - len);
+		list[len] = 0;
 		found = true;
 	}
+	if (found)
+		memset(list + len + 1, '-', old - len - 1);
 	return found;
 }
 
@@ -91,7 +94,7 @@ static bool cut_library(char *strings, size_t size, const char *library)
 	bool found = false;
 
 	for (size_t at = 0; at < size;) {
-		size_t len = strlen(strings + at); /* cutting makes more strings of one, all empty */
+		size_t len = strlen(strings + at);
 
 		if (!strncmp(strings + at, VARIABLE, strlen(VARIABLE)))
 			found |= cut_word(strings + at + strlen(VARIABLE), library);

@@ -6,7 +6,7 @@
  *	exec of such a program		held at the gate, inside execve: a helper process seizes it (ptrace)
  *	  the gate lets it through
  *	  the new image is there	stopped by the kernel for the helper; nobody else sees a stop
- *	  LD_PRELOAD=a.so:LIB b.so  ->  LD_PRELOAD=a.so:b.so
+ *	  LD_PRELOAD=a.so:LIB b.so  ->  LD_PRELOAD=a.so:b.so  ---
  *	  the helper lets go		the dynamic linker, or a program that will run others, reads that
  *
  * A helper is a process, so that its tracees are nobody's else: the session's own waits do not meet them, and
