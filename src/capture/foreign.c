@@ -30,19 +30,24 @@ static bool ends(const char *text, const char *with)
 
 /* ---- by name: what translates the code of others -------------------------------------------------- */
 
-/* valgrind is a script or a launcher; its tools are memcheck-amd64-linux and the like. */
-static const char *translator(const char *path)
+/* valgrind's tools are memcheck-amd64-linux and the like. */
+bool foreign_translates(const char *path)
 {
-	static const char *const names[] = { "valgrind", "valgrind.bin", "rr", "pin", "pinbin", "drrun" };
+	static const char *const names[] = { "rr", "pin", "pinbin", "drrun", "valgrind.bin" };
 	const char *name = base_name(path);
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (!strcmp(name, names[i]))
-			return "runs programs by reading their code, where it would meet the probes";
-	if ((begins(name, "qemu-") && !begins(name, "qemu-system-")) ||
-	    (strstr(path, "/valgrind/") && ends(name, "-linux")))
-		return "runs programs by reading their code, where it would meet the probes";
-	return NULL;
+			return true;
+	return (begins(name, "qemu-") && !begins(name, "qemu-system-")) ||
+	       (strstr(path, "/valgrind/") && ends(name, "-linux"));
+}
+
+/* valgrind's launcher may have the library: it hands on its environment, but its tools read what they load. */
+static const char *translator(const char *path)
+{
+	return foreign_translates(path) && strcmp(base_name(path), "valgrind.bin") ?
+		       "runs programs by reading their code, where it would meet the probes" : NULL;
 }
 
 /* ---- by libraries ---------------------------------------------------------------------------------- */

@@ -14,6 +14,12 @@
 #ifndef CAPTURE_FOREIGN_H
 #define CAPTURE_FOREIGN_H
 
+#include <stdbool.h>
+
+/* Does the program, by its name, read the code of others, or start what does? Then nothing is to be probed for its
+ * sake: probes are in a file for the whole tree, and would be read. */
+bool foreign_translates(const char *exe);
+
 /* Why the program bears no preloaded library, as the end of a sentence "it ..."; NULL: it does, or cannot be
  * read. exe: its path below root, where #! lines are followed; ld_preload may be NULL. Constant text. */
 const char *foreign_program(const char *root, const char *exe, const char *ld_preload);

@@ -69,6 +69,15 @@ static void leave(struct memtrace *s, const struct stat *st)
 	grown[s->left_cnt++] = (struct file_key){ st->st_dev, st->st_ino };
 }
 
+static bool is_translator(pid_t pid)
+{
+	char *exe = process_exe(pid);
+	bool is = exe && foreign_translates(exe);
+
+	free(exe);
+	return is;
+}
+
 /*
  * What a process maps before the library's first word is what the linker bound names to: the library
  * calls it, or nobody does. An allocator that comes later is called past the library (by dlsym, or by
@@ -87,7 +96,7 @@ enum lanes_file lanes_of_file(struct memtrace *s, int fd, const char *path, pid_
 	if (preload_is(s->preload, &st))
 		return LANES_LEAVE;
 	if (!is_preloaded(s, pid))
-		return LANES_PROBE;
+		return is_translator(pid) ? LANES_LEAVE : LANES_PROBE;
 	file = allocators_file(s->allocators, fd, path);
 	if (!file || !file->site_cnt || is_left(s, &st))
 		return LANES_LEAVE;

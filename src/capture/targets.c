@@ -19,6 +19,7 @@
 
 #include "capture/code.h"
 #include "capture/deps.h"
+#include "capture/foreign.h"
 #include "capture/gate.h"
 #include "capture/launch.h"
 #include "capture/otel.h"
@@ -259,7 +260,7 @@ struct exec_walk {
 	const char *exe; /* path of the executable itself */
 	bool running;	 /* the executable is open or mapped already */
 	bool at_home;	 /* paths mean what they mean to the launched command */
-	bool preloaded;	 /* the library will be in it: nothing to probe */
+	bool preloaded;	 /* the library will be in it, or it is to be left alone: nothing to probe */
 	bool otel;	 /* its allocator's own sites will speak for it ... */
 	bool program_decides; /* ... unless it has an allocator without any */
 };
@@ -345,7 +346,8 @@ static int prepare_program(struct memtrace *s, pid_t pid, const char *preload,
 
 	walk.at_home = s->launch && launch_shares_paths(s->launch, pid);
 	snprintf(root, sizeof(root), "/proc/%d/root", pid);
-	walk.preloaded = walk.at_home && will_preload(s, root, exe, preload);
+	walk.preloaded = (walk.at_home && will_preload(s, root, exe, preload)) ||
+			 (s->preload && foreign_translates(exe));
 	if (s->otel)
 		deps_each(root, exe, preload, library_path, look_for_sites, &walk);
 	walk.otel &= !walk.program_decides;
@@ -558,6 +560,17 @@ static bool holds_allocator(struct memtrace *s, int fd, const char *path)
 	return file && file->site_cnt;
 }
 
+/* It is not probed, and has no library to tell of it. */
+static bool is_left_alone(struct memtrace *s, pid_t pid, const char *path)
+{
+	char *preload = s->preload && foreign_translates(path) ? process_env(pid, "LD_PRELOAD") : NULL;
+	bool is = s->preload && foreign_translates(path) &&
+		  !(preload && strstr(preload, preload_path(s->preload)));
+
+	free(preload);
+	return is;
+}
+
 /* An executable that is about to run. */
 static bool see_exec(struct memtrace *s, const struct gate_visit *v, const struct stat *st)
 {
@@ -578,7 +591,7 @@ static bool see_exec(struct memtrace *s, const struct gate_visit *v, const struc
 	if (lane == LANES_EXEC_TO_STOP)
 		forget_file(s, st);
 	else
-		know_file(s, st, file->refused ? MT_FILE_REFUSED :
+		know_file(s, st, file->refused || is_left_alone(s, v->pid, path) ? MT_FILE_REFUSED :
 				 file->site_cnt ? MT_FILE_OWN : MT_FILE_PROBED);
 	if (file->refused && lane != LANES_EXEC_KNOWN)
 		session_log(s, MEMTRACE_LOG_WARN, "%s is not followed: %s", v->path, file->refused);

@@ -150,26 +150,22 @@ Test(harmless, valgrind_counts_what_it_counts_alone)
 
 	if (!find_program("valgrind"))
 		skip("valgrind is not installed");
-	expect_other_lane(LIST("valgrind", "--error-exitcode=9", target_path("leaky")), "reading their code");
 	launch("auto", LIST("valgrind", target_path("leaky")), NULL, &memtrace);
 	expect_count_of(memtrace, "leaky");
 }
 
-Test(harmless, valgrind_in_a_tree_counts_what_it_counts_alone)
+/* Those that put their own malloc in the place of libc's, and those that translate libc's. */
+Test(harmless, valgrinds_tools_run_in_a_tree)
 {
-	static const char *const tools[] = { "memcheck", "none", "massif" };
-	struct child *memtrace;
+	static const char *const tools[] = { "memcheck", "massif --massif-out-file=/dev/null", "none",
+					     "callgrind --callgrind-out-file=/dev/null", "lackey" };
 
 	if (!find_program("valgrind"))
 		skip("valgrind is not installed");
-	for (size_t i = 0; i < 3; i++) {
-		launch_below(text_of("valgrind --tool=%s --massif-out-file=/dev/null "
-				     "--trace-children=yes env %s", tools[i], target_path("leaky")),
-			     &memtrace);
-		unlink(truth_path());
-	}
-	launch_below(text_of("valgrind %s", target_path("leaky")), &memtrace);
-	expect_count_of(memtrace, "leaky");
+	for (size_t i = 0; i < sizeof(tools) / sizeof(tools[0]); i++)
+		launch_below(text_of("valgrind --trace-children=yes --tool=%s env %s", tools[i],
+				     target_path("leaky")),
+			     NULL);
 }
 
 /* ---- sanitizers ----------------------------------------------------------------------------------- */
@@ -290,13 +286,17 @@ Test(harmless, a_sanitizer_that_is_preloaded_already_stays_alone)
 
 Test(harmless, glibcs_debugging_malloc_stays_alone)
 {
-	expect_kept_alone(need_library("libc_malloc_debug"), "debugging malloc");
+	const char *library = text_of("/usr/lib/%s/libc_malloc_debug.so.0", MULTIARCH);
+
+	if (access(library, R_OK))
+		skip("%s is not there", library); /* glibc before 2.34 has it in libc */
+	expect_kept_alone(library, "debugging malloc");
 }
 
 /* Not the command's, but one child's: before the library, which then has nothing to tell. */
 Test(harmless, an_allocator_before_the_library_is_believed)
 {
-	const char *library = target_path("own_heap");
+	const char *library = need_library("libjemalloc");
 	json_t *report = launch_below(text_of("LD_PRELOAD=%s:$LD_PRELOAD %s", library,
 					      target_path("mix")),
 				      NULL);
@@ -304,8 +304,7 @@ Test(harmless, an_allocator_before_the_library_is_believed)
 
 	row = row_of_truth(report, truth);
 	cr_expect_str_eq(json_string_value(member(row, "lane")), "uprobe");
-	cr_expect_eq(figure(row, "allocs"), figure(truth, "allocs"));
-	cr_expect_eq(figure(row, "live_bytes"), figure(truth, "live_bytes"));
+	expect_row(row, truth, LAUNCHED, LIST(text_of("LD_PRELOAD=%s", library)));
 }
 
 /* ---- programs with allocators --------------------------------------------------------------------- */
