@@ -723,6 +723,7 @@ void memtrace_close(struct memtrace *s)
 	free(s->preload_words);
 	free(s->programs_seen);
 	free(s->left);
+	free(s->copies);
 	free(s->program);
 	free(s->cgroup_path);
 	free(s->target_text);

@@ -95,6 +95,8 @@ struct memtrace {
 	size_t program_cnt;
 	struct file_key *left;	 /* allocators that the library calls */
 	size_t left_cnt;
+	struct file_key *copies; /* libraries that the tree has as copies, and that are not probed yet */
+	size_t copy_cnt;
 	struct gate *gate; /* NULL: a launched tree is stopped at exec instead */
 	int epoll_fd;
 

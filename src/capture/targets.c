@@ -272,6 +272,33 @@ static bool is_shared_place(const char *path)
 	return !strncmp(path, "/usr/", strlen("/usr/")) || !strncmp(path, "/lib", strlen("/lib"));
 }
 
+static bool is_copy(const struct memtrace *s, const struct stat *st)
+{
+	for (size_t i = 0; i < s->copy_cnt; i++)
+		if (s->copies[i].ino == st->st_ino && s->copies[i].dev == st->st_dev)
+			return true;
+	return false;
+}
+
+/* The tree has a copy of its own from now on, which is probed when a process without the preload library comes: at
+ * that time it would be too late, and the probes would be everybody's. */
+static void copy_unprobed(struct memtrace *s, int source, const char *path)
+{
+	struct file_key *grown = realloc(s->copies, (s->copy_cnt + 1) * sizeof(*grown));
+	struct stat st;
+	int fd;
+
+	if (!grown)
+		return;
+	s->copies = grown;
+	if (launch_replace(s->launch, source, path, &fd))
+		return;
+	targets_know_code(s, fd, path);
+	if (!fstat(fd, &st))
+		grown[s->copy_cnt++] = (struct file_key){ st.st_dev, st.st_ino };
+	close(fd);
+}
+
 static void see_dependency(void *ctx, const char *path)
 {
 	struct exec_walk *walk = ctx;
@@ -279,6 +306,7 @@ static void see_dependency(void *ctx, const char *path)
 	struct memtrace *s = walk->s;
 	char root[32];
 	int fd, copy, err;
+	bool replaceable;
 	struct stat st;
 
 	snprintf(root, sizeof(root), "/proc/%d/root", walk->pid);
@@ -286,7 +314,7 @@ static void see_dependency(void *ctx, const char *path)
 	if (fd < 0)
 		return;
 	targets_know_code(s, fd, path);
-	if (walk->preloaded || fstat(fd, &st) || (s->preload && preload_is(s->preload, &st)) ||
+	if (fstat(fd, &st) || (s->preload && preload_is(s->preload, &st)) ||
 	    otel_lane_leaves(s, fd, path, walk->otel))
 		goto out;
 	file = allocators_file(s->allocators, fd, path);
@@ -295,7 +323,14 @@ static void see_dependency(void *ctx, const char *path)
 	drop_outdated(s, &st);
 	if (find_attached(s, &st, s->by_pid ? walk->pid : 0))
 		goto out;
-	if (walk->at_home && is_shared_place(path) && !(walk->running && !strcmp(path, walk->exe))) {
+	replaceable = walk->at_home && is_shared_place(path) &&
+		      !(walk->running && !strcmp(path, walk->exe)) && !is_copy(s, &st);
+	if (walk->preloaded) {
+		if (replaceable)
+			copy_unprobed(s, fd, path);
+		goto out;
+	}
+	if (replaceable) {
 		err = launch_replace(s->launch, fd, path, &copy);
 		if (!err) {
 			attach_file(s, copy, path, 0);

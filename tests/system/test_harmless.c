@@ -527,6 +527,35 @@ Test(harmless, threads_of_a_child_that_all_begin_at_once_count)
 	expect_target_exact(LAUNCHED_PRELOAD, LIST("fork_crowd"));
 }
 
+/* ---- who is not of the tree ------------------------------------------------------------------------ */
+
+/* A child in the other lane has probes in the C library: in the tree's, and nobody else's. */
+Test(harmless, nobody_outside_meets_the_probes_of_a_child_without_the_library)
+{
+	struct target outside, child;
+	struct tracer tracer;
+
+	target_start(&outside, LIST("mix"), NULL);
+	target_prepare(&child);
+	tracer_start(&tracer,
+		     &(struct tracer_start){
+			     .options = LIST("--lane", "preload"),
+			     .command = LIST("env", "-i", child.env[0], child.env[1], child.env[2],
+					     child.env[3], target_path("mix")),
+			     .fds = child.fds,
+		     });
+	target_started(&child);
+	pipe_wait(child.ready.in);
+	expect_code_untouched(outside.child->pid);
+	target_go(&child);
+	target_release(&child);
+	cr_assert_not_null(tracer_finish(&tracer));
+	expect_exit(tracer.child, 0);
+	target_go(&outside);
+	target_release(&outside);
+	expect_exit(outside.child, 0);
+}
+
 /* ---- processes that run already -------------------------------------------------------------------- */
 
 Test(harmless, a_running_process_cannot_be_given_the_library)
