@@ -183,7 +183,7 @@ static bool is_flat(const struct definition *definitions)
 static bool is_elsewhere(void)
 {
 	return !lookup_is_first("malloc") || !lookup_is_first("calloc") ||
-	       !lookup_is_first("realloc") || !lookup_is_first("free") || foreign_is_loaded();
+	       !lookup_is_first("realloc") || !lookup_is_first("free") || foreign_is_reading();
 }
 
 void next_resolve(void)
