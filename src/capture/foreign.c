@@ -28,7 +28,8 @@ static bool ends(const char *text, const char *with)
 	return len >= tail && !strcmp(text + len - tail, with);
 }
 
-/* ---- by name: what translates the code of others -------------------------------------------------- */
+/* ---- by name: what translates the code of others
+ * -------------------------------------------------- */
 
 /* valgrind's tools are memcheck-amd64-linux and the like. */
 bool foreign_translates(const char *path)
@@ -43,14 +44,17 @@ bool foreign_translates(const char *path)
 	       (strstr(path, "/valgrind/") && ends(name, "-linux"));
 }
 
-/* valgrind's launcher may have the library: it hands on its environment, but its tools read what they load. */
+/* valgrind's launcher may have the library: it hands on its environment, but its tools read what
+ * they load. */
 static const char *translator(const char *path)
 {
-	return foreign_translates(path) && strcmp(base_name(path), "valgrind.bin") ?
-		       "runs programs by reading their code, where it would meet the probes" : NULL;
+	return foreign_translates(path) && strcmp(base_name(path), "valgrind.bin")
+		       ? "runs programs by reading their code, where it would meet the probes"
+		       : NULL;
 }
 
-/* ---- by libraries ---------------------------------------------------------------------------------- */
+/* ---- by libraries
+ * ---------------------------------------------------------------------------------- */
 
 static const char *library(const char *path)
 {
@@ -62,20 +66,23 @@ static const char *library(const char *path)
 	for (size_t i = 0; i < sizeof(runtimes) / sizeof(runtimes[0]); i++)
 		if (begins(name, runtimes[i]))
 			return "has a sanitizer, whose library must be the first";
-	for (size_t i = 0; begins(name, "libclang_rt.") && i < sizeof(clangs) / sizeof(clangs[0]); i++)
+	for (size_t i = 0; begins(name, "libclang_rt.") && i < sizeof(clangs) / sizeof(clangs[0]);
+	     i++)
 		if (begins(name + strlen("libclang_rt."), clangs[i]))
 			return "has a sanitizer, whose library must be the first";
-	return begins(name, "libc_malloc_debug.so") ? "has glibc's debugging malloc, which must be the first" :
-						      NULL;
+	return begins(name, "libc_malloc_debug.so")
+		       ? "has glibc's debugging malloc, which must be the first"
+		       : NULL;
 }
 
-/* ---- by what it is made of ------------------------------------------------------------------------- */
+/* ---- by what it is made of
+ * ------------------------------------------------------------------------- */
 
 /* What sanitizers that are linked into the program itself export. */
 static bool is_runtime(const char *symbol)
 {
-	static const char *const names[] = { "__asan_init", "__tsan_init", "__msan_init", "__hwasan_init",
-					     "__lsan_do_leak_check" };
+	static const char *const names[] = { "__asan_init", "__tsan_init", "__msan_init",
+					     "__hwasan_init", "__lsan_do_leak_check" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (!strcmp(symbol, names[i]))

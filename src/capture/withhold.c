@@ -33,7 +33,8 @@ struct withhold {
 	size_t helper_cnt;
 };
 
-/* ---- the environment of an image -------------------------------------------------------------------- */
+/* ---- the environment of an image
+ * -------------------------------------------------------------------- */
 
 /* Where its strings are; fields 50 and 51 of stat. */
 static int environment_range(pid_t pid, uint64_t *start, uint64_t *end)
@@ -59,8 +60,8 @@ static int environment_range(pid_t pid, uint64_t *start, uint64_t *end)
 	return *start && *start < *end && *end - *start <= ENVIRONMENT_MAX ? 0 : -ENODATA;
 }
 
-/* Takes a word out of a list, and what separates it. What is gained becomes a string that is no variable: some
- * read /proc/self/environ (sanitizers do), and take an empty string for its end. */
+/* Takes a word out of a list, and what separates it. What is gained becomes a string that is no
+ * variable: some read /proc/self/environ (sanitizers do), and take an empty string for its end. */
 static bool cut_word(char *list, const char *word)
 {
 	size_t len = strlen(list), wanted = strlen(word), old = len;
@@ -129,7 +130,8 @@ int withhold_now(pid_t pid, const char *library)
 	return err;
 }
 
-/* ---- the helper -------------------------------------------------------------------------------------- */
+/* ---- the helper
+ * -------------------------------------------------------------------------------------- */
 
 /* Lets the tracee do what it would do untraced, until it is another program, or gone. */
 static void await_exec(const char *library)
@@ -173,7 +175,8 @@ static void help(pid_t tid, const char *library, int result)
 	_exit(0);
 }
 
-/* ---- the session's side ------------------------------------------------------------------------------ */
+/* ---- the session's side
+ * ------------------------------------------------------------------------------ */
 
 struct withhold *withhold_new(const char *library)
 {

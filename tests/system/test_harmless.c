@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * test_harmless.c - what is launched runs as it would without memtrace: programs that cannot bear the preload
- * library, trees that such are part of, and whoever cannot load it.
+ * test_harmless.c - what is launched runs as it would without memtrace: programs that cannot bear
+ * the preload library, trees that such are part of, and whoever cannot load it.
  */
 #include "expect.h"
 #include "harness.h"
@@ -15,7 +15,8 @@ SUITE(harmless);
 
 #define LIBRARY_NAME "libmemtrace-preload.so"
 
-/* ---- tools of these tests ------------------------------------------------------------------------ */
+/* ---- tools of these tests
+ * ------------------------------------------------------------------------ */
 
 static const char *truth_path(void)
 {
@@ -41,7 +42,8 @@ static json_t *launch(const char *lane, const char *const *command, const char *
 	report = tracer_finish(&tracer);
 	expect_exit(tracer.child, 0);
 	cr_assert_not_null(report, "%s", file_text(tracer.child->err));
-	cr_expect(!strstr(file_text(tracer.child->err), "ld.so"), "%s", file_text(tracer.child->err));
+	cr_expect(!strstr(file_text(tracer.child->err), "ld.so"), "%s",
+		  file_text(tracer.child->err));
 	expect_consistent(report);
 	if (memtrace)
 		*memtrace = tracer.child;
@@ -107,7 +109,8 @@ static const char *install(const char *name, mode_t mode)
 	return dir;
 }
 
-/* ---- a command in either place -------------------------------------------------------------------- */
+/* ---- a command in either place
+ * -------------------------------------------------------------------- */
 
 /* As the command it takes the uprobe lane, by itself; asked for, the other one is refused. */
 static void expect_other_lane(const char *const *command, const char *why)
@@ -120,14 +123,16 @@ static void expect_other_lane(const char *const *command, const char *why)
 /* Below a shell that has the library; the shell's own status is the program's. */
 static json_t *launch_below(const char *command, struct child **memtrace)
 {
-	json_t *report = launch("preload", LIST("sh", "-c", text_of("%s && exit 0; exit 1", command)),
-				NULL, memtrace);
+	json_t *report =
+		launch("preload", LIST("sh", "-c", text_of("%s && exit 0; exit 1", command)), NULL,
+		       memtrace);
 
 	cr_expect_str_eq(lane_of(report), "preload");
 	return report;
 }
 
-/* ---- valgrind ------------------------------------------------------------------------------------- */
+/* ---- valgrind
+ * ------------------------------------------------------------------------------------- */
 
 static void expect_count_of(struct child *memtrace, const char *name)
 {
@@ -157,8 +162,9 @@ Test(harmless, valgrind_counts_what_it_counts_alone)
 /* Those that put their own malloc in the place of libc's, and those that translate libc's. */
 Test(harmless, valgrinds_tools_run_in_a_tree)
 {
-	static const char *const tools[] = { "memcheck", "massif --massif-out-file=/dev/null", "none",
-					     "callgrind --callgrind-out-file=/dev/null", "lackey" };
+	static const char *const tools[] = { "memcheck", "massif --massif-out-file=/dev/null",
+					     "none", "callgrind --callgrind-out-file=/dev/null",
+					     "lackey" };
 
 	if (!find_program("valgrind"))
 		skip("valgrind is not installed");
@@ -168,7 +174,8 @@ Test(harmless, valgrinds_tools_run_in_a_tree)
 			     NULL);
 }
 
-/* ---- sanitizers ----------------------------------------------------------------------------------- */
+/* ---- sanitizers
+ * ----------------------------------------------------------------------------------- */
 
 static const char *compiled(const char *compiler, const char *sanitizer)
 {
@@ -180,7 +187,8 @@ static const char *compiled(const char *compiler, const char *sanitizer)
 					      TESTS_DIR "/targets/leaky.c") },
 		NULL) ||
 	    run(&(struct start){ .argv = LIST(program),
-				 .env = LIST("ASAN_OPTIONS=detect_leaks=0", "LSAN_OPTIONS=detect_leaks=0") },
+				 .env = LIST("ASAN_OPTIONS=detect_leaks=0",
+					     "LSAN_OPTIONS=detect_leaks=0") },
 		NULL))
 		skip("%s -fsanitize=%s does not work here", compiler, sanitizer);
 	return program;
@@ -233,8 +241,8 @@ Test(harmless, a_program_with_clangs_thread_sanitizer_runs)
 	expect_sanitized_runs("clang", "thread");
 }
 
-/* The kernel opens the interpreter of a script when it can no more be seized; in another mount namespace the
- * gate does not stand. Both are stopped instead. */
+/* The kernel opens the interpreter of a script when it can no more be seized; in another mount
+ * namespace the gate does not stand. Both are stopped instead. */
 Test(harmless, a_sanitized_program_that_cannot_be_seized_runs)
 {
 	const char *program = compiled("gcc", "address"), *script = stage_path("script");
@@ -246,7 +254,8 @@ Test(harmless, a_sanitized_program_that_cannot_be_seized_runs)
 	launch_below(text_of("unshare -m %s", program), NULL);
 }
 
-/* ---- what LD_PRELOAD has already ------------------------------------------------------------------ */
+/* ---- what LD_PRELOAD has already
+ * ------------------------------------------------------------------ */
 
 static const char *preloaded_as(const char *already)
 {
@@ -297,9 +306,8 @@ Test(harmless, glibcs_debugging_malloc_stays_alone)
 Test(harmless, an_allocator_before_the_library_is_believed)
 {
 	const char *library = need_library("libjemalloc");
-	json_t *report = launch_below(text_of("LD_PRELOAD=%s:$LD_PRELOAD %s", library,
-					      target_path("mix")),
-				      NULL);
+	json_t *report = launch_below(
+		text_of("LD_PRELOAD=%s:$LD_PRELOAD %s", library, target_path("mix")), NULL);
 	json_t *truth = json_array_get(truths_load(truth_path()), 0), *row;
 
 	row = row_of_truth(report, truth);
@@ -307,7 +315,8 @@ Test(harmless, an_allocator_before_the_library_is_believed)
 	expect_row(row, truth, LAUNCHED, LIST(text_of("LD_PRELOAD=%s", library)));
 }
 
-/* ---- programs with allocators --------------------------------------------------------------------- */
+/* ---- programs with allocators
+ * --------------------------------------------------------------------- */
 
 Test(harmless, a_program_with_an_allocator_of_its_own_counts_in_the_other_lane)
 {
@@ -319,15 +328,16 @@ Test(harmless, a_program_with_an_allocator_of_its_own_counts_in_the_other_lane)
 	}
 }
 
-/* Documented: whoever is bound to another allocator than the program is not seen in the preload lane. */
+/* Documented: whoever is bound to another allocator than the program is not seen in the preload
+ * lane. */
 static void expect_apart(const char *how)
 {
 	static const char *const lanes[] = { "uprobe", "preload" };
 
 	for (size_t i = 0; i < 2; i++) {
-		json_t *report = launch(lanes[i], LIST(target_path("apart"), how,
-						       target_path("apart_library")),
-					NULL, NULL);
+		json_t *report = launch(
+			lanes[i], LIST(target_path("apart"), how, target_path("apart_library")),
+			NULL, NULL);
 		json_t *truth = json_array_get(truths_load(truth_path()), 0);
 
 		if (i)
@@ -348,12 +358,15 @@ Test(harmless, a_library_with_a_libc_of_its_own_is_seen_by_the_uprobe_lane_alone
 	expect_apart("another");
 }
 
-/* ---- who cannot load it ---------------------------------------------------------------------------- */
+/* ---- who cannot load it
+ * ---------------------------------------------------------------------------- */
 
 Test(harmless, a_child_without_the_environment_counts_in_the_other_lane)
 {
-	expect_truths(launch_below(text_of("env -i MT_TRUTH=%s %s", truth_path(), target_path("mix")),
-				   NULL), "uprobe");
+	expect_truths(
+		launch_below(text_of("env -i MT_TRUTH=%s %s", truth_path(), target_path("mix")),
+			     NULL),
+		"uprobe");
 }
 
 static const char exit_32bit[] = ".globl _start\n"
@@ -381,8 +394,8 @@ Test(harmless, a_32bit_child_runs_in_silence)
 static void copy_into(const char *root, const char *path)
 {
 	run(&(struct start){ .argv = LIST("sh", "-c",
-					  text_of("mkdir -p %s$(dirname %s) && cp %s %s%s", root, path,
-						  path, root, path)) },
+					  text_of("mkdir -p %s$(dirname %s) && cp %s %s%s", root,
+						  path, path, root, path)) },
 	    NULL);
 }
 
@@ -397,8 +410,10 @@ Test(harmless, a_child_in_a_chroot_counts_in_the_other_lane)
 	if (run(&(struct start){ .argv = LIST("chroot", root, target_path("mix"), "10") }, NULL))
 		skip("mix needs more files than are known here");
 	run(&(struct start){ .argv = LIST("mkdir", "-p", text_of("%s/tmp", root)) }, NULL);
-	report = launch_below(text_of("MT_TRUTH=/tmp/truth chroot %s %s", root, target_path("mix")), NULL);
-	run(&(struct start){ .argv = LIST("mv", text_of("%s/tmp/truth", root), truth_path()) }, NULL);
+	report = launch_below(text_of("MT_TRUTH=/tmp/truth chroot %s %s", root, target_path("mix")),
+			      NULL);
+	run(&(struct start){ .argv = LIST("mv", text_of("%s/tmp/truth", root), truth_path()) },
+	    NULL);
 	expect_truths(report, "uprobe");
 }
 
@@ -434,17 +449,19 @@ Test(harmless, a_user_who_cannot_reach_the_library_is_told)
 
 	install("closed", 0700);
 	chmod(stage_path(""), 0777);
-	run(&(struct start){ .argv = LIST(memtrace_path(), "--lane", "preload", "--user", "nobody", "--",
-					  "true") },
+	run(&(struct start){ .argv = LIST(memtrace_path(), "--lane", "preload", "--user", "nobody",
+					  "--", "true") },
 	    &memtrace);
 	expect_exit(memtrace, 1);
 	expect_one_line(memtrace, LIST("a user who cannot reach", "(use --lane uprobe"));
-	run(&(struct start){ .argv = LIST(memtrace_path(), "--user", "nobody", "--", "true") }, &memtrace);
+	run(&(struct start){ .argv = LIST(memtrace_path(), "--user", "nobody", "--", "true") },
+	    &memtrace);
 	expect_exit(memtrace, 0);
 	cr_expect(!strstr(file_text(memtrace->err), "ld.so"));
 }
 
-/* ---- the library's file ---------------------------------------------------------------------------- */
+/* ---- the library's file
+ * ---------------------------------------------------------------------------- */
 
 Test(harmless, without_the_library_there_is_the_other_lane)
 {
@@ -452,11 +469,13 @@ Test(harmless, without_the_library_there_is_the_other_lane)
 	struct child *memtrace;
 
 	unlink(text_of("%s/" LIBRARY_NAME, dir));
-	run(&(struct start){ .argv = LIST(memtrace_path(), "--lane", "preload", "--", "true") }, &memtrace);
+	run(&(struct start){ .argv = LIST(memtrace_path(), "--lane", "preload", "--", "true") },
+	    &memtrace);
 	expect_exit(memtrace, 1);
 	expect_one_line(memtrace, LIST("cannot open the preload library", LIBRARY_NAME,
 				       "(install memtrace again, or use --lane uprobe)"));
-	cr_expect_str_eq(lane_of(launch("auto", LIST(target_path("mix")), NULL, &memtrace)), "uprobe");
+	cr_expect_str_eq(lane_of(launch("auto", LIST(target_path("mix")), NULL, &memtrace)),
+			 "uprobe");
 	expect_stderr_has(memtrace, "cannot open the preload library");
 }
 
@@ -473,10 +492,10 @@ Test(harmless, a_tree_cannot_damage_the_library)
 {
 	const char *library = text_of("%s/" LIBRARY_NAME, install("own", 0755));
 	const char *other = stage_path("other");
-	const char *attack = text_of("cp %s %s; true > %s; rm -f %s; mv %s %s; %s; "
-				     "for i in 1 2 3; do /bin/true || exit 1; done",
-				     other, library, library, library, other, library,
-				     target_path("mix"));
+	const char *attack =
+		text_of("cp %s %s; true > %s; rm -f %s; mv %s %s; %s; "
+			"for i in 1 2 3; do /bin/true || exit 1; done",
+			other, library, library, library, other, library, target_path("mix"));
 	struct stat before, after;
 
 	file_write(other, "something else\n");
@@ -488,7 +507,8 @@ Test(harmless, a_tree_cannot_damage_the_library)
 	cr_expect_eq(after.st_ino, before.st_ino);
 }
 
-/* ---- forked children ------------------------------------------------------------------------------- */
+/* ---- forked children
+ * ------------------------------------------------------------------------------- */
 
 static void expect_sandbox(const char *how)
 {
@@ -498,7 +518,8 @@ static void expect_sandbox(const char *how)
 		if (run(&(struct start){ .argv = LIST(target_path("sandbox"), how) }, NULL))
 			skip("sandbox %s cannot be had from this kernel", how);
 	for (size_t i = 0; i < 2; i++)
-		expect_truths(launch(lanes[i], LIST(target_path("sandbox"), how), NULL, NULL), lanes[i]);
+		expect_truths(launch(lanes[i], LIST(target_path("sandbox"), how), NULL, NULL),
+			      lanes[i]);
 }
 
 Test(harmless, a_child_that_may_only_read_and_write_counts)
@@ -527,7 +548,8 @@ Test(harmless, threads_of_a_child_that_all_begin_at_once_count)
 	expect_target_exact(LAUNCHED_PRELOAD, LIST("fork_crowd"));
 }
 
-/* ---- who is not of the tree ------------------------------------------------------------------------ */
+/* ---- who is not of the tree
+ * ------------------------------------------------------------------------ */
 
 /* A child in the other lane has probes in the C library: in the tree's, and nobody else's. */
 Test(harmless, nobody_outside_meets_the_probes_of_a_child_without_the_library)
@@ -556,13 +578,15 @@ Test(harmless, nobody_outside_meets_the_probes_of_a_child_without_the_library)
 	expect_exit(outside.child, 0);
 }
 
-/* ---- processes that run already -------------------------------------------------------------------- */
+/* ---- processes that run already
+ * -------------------------------------------------------------------- */
 
 Test(harmless, a_running_process_cannot_be_given_the_library)
 {
 	struct child *memtrace;
 
-	run(&(struct start){ .argv = LIST(memtrace_path(), "-p", "1", "--lane", "preload") }, &memtrace);
+	run(&(struct start){ .argv = LIST(memtrace_path(), "-p", "1", "--lane", "preload") },
+	    &memtrace);
 	expect_exit(memtrace, 2);
 	expect_one_line(memtrace, LIST("--lane preload", "runs already", "-- CMD"));
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * apart.c deep | another LIBRARY - has a library call the allocator, bound to another one than the program is.
+ * apart.c deep | another LIBRARY - has a library call the allocator, bound to another one than the
+ * program is.
  *
  *	deep	RTLD_DEEPBIND: libc's, whatever was preloaded
  *	another	dlmopen: that of a libc of its own
@@ -22,8 +23,8 @@ int main(int argc, char **argv)
 	if (argc < 3)
 		return 2;
 	t_begin();
-	library = !strcmp(argv[1], "deep") ? dlopen(argv[2], RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND) :
-					     dlmopen(LM_ID_NEWLM, argv[2], RTLD_NOW | RTLD_LOCAL);
+	library = !strcmp(argv[1], "deep") ? dlopen(argv[2], RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND)
+					   : dlmopen(LM_ID_NEWLM, argv[2], RTLD_NOW | RTLD_LOCAL);
 	if (!library)
 		t_die(dlerror());
 	use = (void (*)(int))dlsym(library, "apart_use");

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * fork_crowd.c [forks] - threads of forked children whose first calls of the allocator are at the same time.
+ * fork_crowd.c [forks] - threads of forked children whose first calls of the allocator are at the
+ * same time.
  *
- * Their stacks are those of the parent's threads, so making them allocates nothing that would come first.
+ * Their stacks are those of the parent's threads, so making them allocates nothing that would come
+ * first.
  */
 #include "truth.h"
 

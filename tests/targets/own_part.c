@@ -2,7 +2,8 @@
 /* own_part.c - a program with a calloc of its own, and the C library's malloc and free. */
 #include "truth.h"
 
-/* Everybody's in this program. It is no call of the C library's calloc, so it is a malloc to the account. */
+/* Everybody's in this program. It is no call of the C library's calloc, so it is a malloc to the
+ * account. */
 void *calloc(size_t count, size_t size)
 {
 	size_t bytes;

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
 /*
- * sandbox.c strict | allow-list | no-advice | no-new-code - a forked child shuts itself in, then allocates.
+ * sandbox.c strict | allow-list | no-advice | no-new-code - a forked child shuts itself in, then
+ * allocates.
  *
  * Sites that the kernel has made calls need care in a forked child, and the child can do little:
  *
  *	strict		seccomp's own mode: read, write and exit
  *	allow-list	a filter that kills for any other call
  *	no-advice	a filter that refuses madvise and mprotect
- *	no-new-code	memory that was not executable never will be (in the parent, for all its children)
+ *	no-new-code	memory that was not executable never will be (in the parent, for all
+ *			its children)
  */
 #include "truth.h"
 

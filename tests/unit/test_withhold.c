@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* test_withhold.c - the library's name is taken out of the environment of a program that is about to begin: what
- * env(1) then prints is the truth. */
+/* test_withhold.c - the library's name is taken out of the environment of a program that is about
+ * to begin: what env(1) then prints is the truth. */
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,7 +14,8 @@
 #define LIBRARY "/nowhere/lib.so"
 
 /* env's output with that environment, the library withheld; what withhold_now() returned. */
-static int print_without(const char *const *environment, const char *program, char *output, size_t size)
+static int print_without(const char *const *environment, const char *program, char *output,
+			 size_t size)
 {
 	const char *argv[] = { program, "/proc/self/environ", NULL };
 	int fds[2], status, result;
@@ -28,13 +29,16 @@ static int print_without(const char *const *environment, const char *program, ch
 		dup2(fds[1], 1);
 		close(2); /* the dynamic linker's word on libraries that are not there */
 		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
-		execve(program, (char *const *)(strstr(program, "cat") ? argv : (const char *[]){ program, NULL }),
+		execve(program,
+		       (char *const *)(strstr(program, "cat") ? argv
+							      : (const char *[]){ program, NULL }),
 		       (char *const *)environment);
 		_exit(127);
 	}
 	close(fds[1]);
 	cr_assert_eq(waitpid(pid, &status, 0), pid);
-	cr_assert(WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP, "status %#x", (unsigned int)status);
+	cr_assert(WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP, "status %#x",
+		  (unsigned int)status);
 	result = withhold_now(pid, LIBRARY);
 	ptrace(PTRACE_DETACH, pid, NULL, NULL);
 	while ((got = read(fds[0], output + len, size - 1 - (size_t)len)) > 0)
@@ -70,7 +74,8 @@ Test(withhold, leaves_the_others_in_their_order)
 		int result;
 
 		snprintf(before, sizeof(before), "LD_PRELOAD=%s", cases[i].before);
-		snprintf(wanted, sizeof(wanted), "A=1\nLD_PRELOAD=%s\nB=%s\n", cases[i].after, LIBRARY);
+		snprintf(wanted, sizeof(wanted), "A=1\nLD_PRELOAD=%s\nB=%s\n", cases[i].after,
+			 LIBRARY);
 		result = print_without(environment, "/usr/bin/env", output, sizeof(output));
 		cr_expect_str_eq(output, wanted);
 		cr_expect_eq(result, strcmp(cases[i].before, cases[i].after) != 0);
@@ -79,7 +84,8 @@ Test(withhold, leaves_the_others_in_their_order)
 
 Test(withhold, without_the_variable_there_is_nothing_to_do)
 {
-	static const char *const environment[] = { "A=LD_PRELOAD=" LIBRARY, "XLD_PRELOAD=" LIBRARY, NULL };
+	static const char *const environment[] = { "A=LD_PRELOAD=" LIBRARY, "XLD_PRELOAD=" LIBRARY,
+						   NULL };
 	char output[1024];
 
 	cr_expect_eq(print_without(environment, "/usr/bin/env", output, sizeof(output)), 0);
@@ -97,5 +103,6 @@ Test(withhold, the_file_of_the_environment_has_no_empty_string)
 	cr_expect_eq(print_without(environment, "/bin/cat", output, sizeof(output)), 1);
 	while (output[len])
 		len += strlen(output + len) + 1;
-	cr_expect_eq(memcmp(output + len - strlen("B=2") - 1, "B=2", sizeof("B=2")), 0, "%s", output);
+	cr_expect_eq(memcmp(output + len - strlen("B=2") - 1, "B=2", sizeof("B=2")), 0, "%s",
+		     output);
 }
