@@ -236,7 +236,7 @@ enum memtrace_stacks {
 	MEMTRACE_STACKS_NONE,
 };
 /* How allocations are seen. Of a launched command: PRELOAD: by a library that is loaded into it.
- * UPROBE: by probes on its allocators. AUTO: PRELOAD for samples. Of processes that run already:
+ * UPROBE: by probes on its allocators. AUTO: PRELOAD where it can be. Of processes that run already:
  * by their allocator's own sites ("otel_memory") where it has them and this is not UPROBE, else by
  * probes. */
 enum memtrace_lane { MEMTRACE_LANE_AUTO, MEMTRACE_LANE_UPROBE, MEMTRACE_LANE_PRELOAD };

@@ -105,6 +105,42 @@ static bool is_preload_library(int fd)
 	return is;
 }
 
+static bool is_basic(const char *name)
+{
+	return !strcmp(name, "malloc") || !strcmp(name, "calloc") || !strcmp(name, "realloc") ||
+	       !strcmp(name, "free");
+}
+
+static bool exports_basic(const struct elf_file *file, size_t strings, Elf_Data *symbols)
+{
+	GElf_Sym sym;
+
+	for (int i = 0; symbols && gelf_getsym(symbols, i, &sym); i++) {
+		const char *name = elf_strptr(file->elf, strings, sym.st_name);
+
+		if (name && sym.st_shndx != SHN_UNDEF && sym.st_value && is_basic(name))
+			return true;
+	}
+	return false;
+}
+
+static bool interposes(int fd)
+{
+	enum elf_file_error why;
+	struct elf_file file;
+	Elf_Scn *scn = NULL;
+	bool does = false;
+	GElf_Shdr shdr;
+
+	if (elf_file_open(&file, fd, &why))
+		return false;
+	while (!does && (scn = elf_nextscn(file.elf, scn)))
+		if (gelf_getshdr(scn, &shdr) && shdr.sh_type == SHT_DYNSYM)
+			does = exports_basic(&file, shdr.sh_link, elf_getdata(scn, NULL));
+	elf_file_close(&file);
+	return does;
+}
+
 static void look_for_otel(const struct allocators *a, int fd, const char *name,
 			  const struct allocator *found, struct allocator_file *file)
 {
@@ -133,6 +169,7 @@ static void look(const struct allocators *a, int fd, const char *name, struct al
 		return;
 	}
 	file->is_static = found.is_static;
+	file->interposes = interposes(fd);
 	if (found.is_allocator && found.is_go) {
 		file->refused = "it has Go code, which return probes would crash";
 		tell(a, name, NULL, file->refused);

@@ -23,6 +23,8 @@ struct allocator_file {
 	size_t site_cnt;
 	struct otel *otel; /* the allocator's own sites; NULL: there are none */
 	bool is_static; /* no program interpreter */
+	/* exports malloc, calloc, realloc or free; in a program: calls of that name, everybody's, go to it */
+	bool interposes;
 	const char *refused; /* why it cannot be traced although it might hold an allocator; or NULL */
 };
 

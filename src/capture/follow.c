@@ -177,19 +177,21 @@ static void on_exec(struct memtrace *s, const struct mt_news *news)
 {
 	uint32_t known = MT_FILE_PROBED;
 	struct mt_acct *a = news_acct(s, news);
-	bool any, otel = false;
+	bool any, otel = false, withheld;
 	int err;
 
 	remember_exe(s, news);
 	if (!s->by_pid && !news->stopped && s->target == TARGET_COMMAND)
 		return; /* the gate saw it, or a file that is known: its allocators are probed */
+	withheld = news->stopped && lanes_withhold(s, news->tgid);
 	err = targets_prepare_exec(s, news->tgid, &otel);
 	if (a && otel)
 		otel_lane_claim(a);
 	if (news->stopped) {
 		targets_attach_process(s, news->tgid, &any); /* a static program by what is mapped */
-		bpf_map_update_elem(bpf_map__fd(s->programs.skel->maps.known_files), &news->file,
-				    &known, BPF_ANY);
+		if (!withheld)
+			bpf_map_update_elem(bpf_map__fd(s->programs.skel->maps.known_files),
+					    &news->file, &known, BPF_ANY);
 		if (a)
 			__atomic_and_fetch(&a->flags, ~MT_ACCT_HELD, __ATOMIC_ACQ_REL);
 		kill(news->tgid, SIGCONT);

@@ -6,8 +6,10 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -16,6 +18,7 @@
 #include "capture/allocators.h"
 #include "capture/deps.h"
 #include "capture/elf_file.h"
+#include "capture/foreign.h"
 #include "capture/probes.h"
 #include "capture/process.h"
 #include "capture/programs.h"
@@ -206,16 +209,20 @@ static const char *file_refusal(struct allocators *allocators, int fd, const cha
 	if (fgetxattr(fd, "security.capability", caps, sizeof(caps)) > 0)
 		return "has file capabilities";
 	file = allocators_file(allocators, fd, path);
-	return file && file->site_cnt ? "has an allocator of its own" : NULL;
+	return file && (file->site_cnt || file->interposes) ? "has an allocator of its own" : NULL;
 }
 
-const char *preload_refusal(struct allocators *allocators, const char *root, const char *exe)
+const char *preload_refusal(struct allocators *allocators, const char *root, const char *exe,
+			    const char *ld_preload)
 {
 	struct deps_request request = { .root = root, .exe = exe };
-	const char *refusal;
+	const char *refusal = foreign_program(root, exe, ld_preload);
 	struct deps deps;
-	int fd, err = deps_resolve(&request, &deps);
+	int fd, err;
 
+	if (refusal)
+		return refusal;
+	err = deps_resolve(&request, &deps);
 	if (err)
 		return err == -ENOEXEC ? "is no 64-bit program for this machine" : "cannot be read";
 	fd = deps_open(root, deps.list[0].path);
@@ -226,16 +233,45 @@ const char *preload_refusal(struct allocators *allocators, const char *root, con
 	return refusal;
 }
 
-/* Is one of the libraries that LD_PRELOAD names an allocator? */
-static bool has_allocator(struct allocators *allocators, const char *root, const char *exe,
-			  const char *already)
+/* May the file, or directory, be read, or passed, by the user? */
+static bool grants(const struct stat *st, uid_t uid, mode_t bits)
+{
+	mode_t mode = st->st_uid == uid ? st->st_mode >> 6 : st->st_mode;
+
+	return (mode & bits) == bits;
+}
+
+/* The copy's own bits are for everybody. */
+bool preload_is_readable_by(const struct preload *p, uid_t uid)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	if (!uid)
+		return true;
+	snprintf(path, sizeof(path), "%s", p->path);
+	for (char *slash; (slash = strrchr(path, '/')) && slash > path;) {
+		*slash = 0;
+		if (stat(path, &st) || !grants(&st, uid, S_IXOTH))
+			return false;
+	}
+	return true;
+}
+
+bool preload_is_readable_by_all(const struct preload *p)
+{
+	return preload_is_readable_by(p, -1); /* nobody's number */
+}
+
+bool preload_has_allocator(struct allocators *allocators, const char *root, const char *exe,
+			   const char *already)
 {
 	struct deps_request request = { .root = root, .exe = exe, .ld_preload = already };
 	const struct allocator_file *file;
 	struct deps deps;
 	bool found = false;
 
-	if (deps_resolve(&request, &deps))
+	if (!already || deps_resolve(&request, &deps))
 		return false;
 	for (size_t i = 0; i < deps.cnt && !found; i++) {
 		int fd = deps.list[i].role == DEP_PRELOAD ? deps_open(root, deps.list[i].path) : -1;
@@ -260,7 +296,7 @@ char *preload_words(const struct preload *p, struct allocators *allocators, cons
 		return strdup(p->path);
 	if (strstr(already, p->path)) /* a memtrace inside another */
 		return strdup(already);
-	first = has_allocator(allocators, root, exe, already);
+	first = preload_has_allocator(allocators, root, exe, already);
 	if (asprintf(&words, "%s:%s", first ? p->path : already, first ? already : p->path) < 0)
 		return NULL;
 	return words;
@@ -343,6 +379,18 @@ int preload_attach(struct preload *p, struct programs *programs, int fd, bool in
 	return err ? err : probe_set_attach(&programs->kind, path, 0, hooks, p->site_cnt, &p->set);
 }
 
+void preload_protect(const struct preload *p)
+{
+	int flags;
+
+	/* programs of other users shall read it, and nobody cut it short below who has mapped it */
+	if (!fchmod(p->copy_fd, 0755) && !ioctl(p->copy_fd, FS_IOC_GETFLAGS, &flags)) {
+		flags |= FS_IMMUTABLE_FL;
+		ioctl(p->copy_fd, FS_IOC_SETFLAGS, &flags);
+	}
+	errno = 0; /* before Linux 6.0 tmpfs has no such flags */
+}
+
 void preload_detach(struct preload *p)
 {
 	probe_set_detach(p->set);
@@ -352,6 +400,17 @@ void preload_detach(struct preload *p)
 bool preload_is(const struct preload *p, const struct stat *st)
 {
 	return p->copy_fd >= 0 && st->st_ino == p->ino && st->st_dev == p->dev;
+}
+
+bool preload_is_below(const struct preload *p, const char *root)
+{
+	int fd = deps_open(root, p->path);
+	struct stat st;
+	bool is = fd >= 0 && !fstat(fd, &st) && preload_is(p, &st);
+
+	if (fd >= 0)
+		close(fd);
+	return is;
 }
 
 /* maps tells a device that stat(2) need not: some file systems have several. */

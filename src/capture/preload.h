@@ -34,8 +34,18 @@ const char *preload_path(const struct preload *preload);
 int preload_file(const struct preload *preload);
 
 /* Why a program cannot take the library, as the end of a sentence "it ..."; NULL: it can. exe: its path below
- * root, where #! lines are followed. */
-const char *preload_refusal(struct allocators *allocators, const char *root, const char *exe);
+ * root, where #! lines are followed; ld_preload: what it has beside ours, or NULL. */
+const char *preload_refusal(struct allocators *allocators, const char *root, const char *exe,
+			    const char *ld_preload);
+
+/* Can a process of that user open the library? By the bits of its path: what else may grant it (groups, access
+ * lists) is not looked at. */
+bool preload_is_readable_by(const struct preload *preload, uid_t uid);
+bool preload_is_readable_by_all(const struct preload *preload);
+
+/* Is one of the libraries that a program's LD_PRELOAD (NULL: not set) names an allocator? */
+bool preload_has_allocator(struct allocators *allocators, const char *root, const char *exe,
+			   const char *already);
 
 /* LD_PRELOAD for a program: what it is already (NULL: nothing) and the library. Behind what is there; but
  * an allocator there would never call the next one, so then before. Owned by the caller; NULL without
@@ -47,9 +57,13 @@ char *preload_words(const struct preload *preload, struct allocators *allocators
  * look at who is stopped there, so the kernel's faster way, by a page no debugger knows, is not taken. */
 int preload_attach(struct preload *preload, struct programs *programs, int fd, bool inspected);
 void preload_detach(struct preload *preload);
+/* Nobody in the tree can write to the copy any more, and everybody can read it. After preload_attach(). */
+void preload_protect(const struct preload *preload);
 
-/* Is that file the copy? Has the process mapped it? */
+/* Is that file the copy? Is it what a process with that root finds by the library's path? Has the process mapped
+ * it? */
 bool preload_is(const struct preload *preload, const struct stat *st);
+bool preload_is_below(const struct preload *preload, const char *root);
 bool preload_is_mapped(const struct preload *preload, pid_t pid);
 
 /* Every process of the tree follows these settings from its next call on; magic, version and generation are

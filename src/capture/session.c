@@ -27,6 +27,7 @@
 #include "capture/launch.h"
 #include "capture/paths.h"
 #include "capture/preload.h"
+#include "capture/withhold.h"
 #include "capture/process.h"
 #include "capture/records.h"
 #include "capture/spaces.h"
@@ -437,12 +438,17 @@ static int sampling_option_error(const struct memtrace_options *options)
 	return -EINVAL;
 }
 
-static int use_preload(struct memtrace *s)
+static int use_preload(struct memtrace *s, const struct memtrace_command *command)
 {
 	struct mt_preload_config config = widen_first_sampling(&s->options);
 	bool wanted = s->options.lane == MEMTRACE_LANE_PRELOAD || s->options.sampling;
 	int err = preload_new(s->options.preload_library, &s->preload, &s->error);
 
+	if (!err && command->set_user && !preload_is_readable_by(s->preload, command->uid)) {
+		preload_free(s->preload);
+		s->preload = NULL;
+		return stay_without_preload(s, "is to run as a user who cannot reach the preload library");
+	}
 	if (!err)
 		return preload_configure(s->preload, &config);
 	if (wanted)
@@ -453,9 +459,9 @@ static int use_preload(struct memtrace *s)
 }
 
 /* Which lane the command takes: whether there will be a preload library. */
-static int choose_lane(struct memtrace *s)
+static int choose_lane(struct memtrace *s, const struct memtrace_command *command)
 {
-	const char *refusal;
+	const char *already = getenv("LD_PRELOAD"), *refusal;
 
 	if (sampling_option_error(&s->options))
 		return message_set(&s->error, -EINVAL, "that much cannot be sampled (a point every 0 to 2^40 "
@@ -463,12 +469,14 @@ static int choose_lane(struct memtrace *s)
 	if (s->options.lane == MEMTRACE_LANE_UPROBE && s->options.sampling)
 		return message_set(&s->error, -EINVAL, "the uprobe lane takes no samples (use --lane "
 				   "preload, or auto)");
-	/* a debugger, valgrind or a sanitizer among its children may not bear the library, so that is not
-	 * for a command whose user did not ask for what only it can do */
-	if (s->options.lane != MEMTRACE_LANE_PRELOAD && !s->options.sampling)
+	if (s->options.lane == MEMTRACE_LANE_UPROBE)
 		return 0;
-	refusal = preload_refusal(s->allocators, "/", s->program);
-	return refusal ? stay_without_preload(s, refusal) : use_preload(s);
+	refusal = preload_refusal(s->allocators, "/", s->program, already);
+	/* it stays the first one, so the library would see nothing; else the user has asked for that */
+	if (!refusal && s->options.lane == MEMTRACE_LANE_AUTO && !s->options.sampling &&
+	    preload_has_allocator(s->allocators, "/", s->program, already))
+		refusal = "is given an allocator by LD_PRELOAD, which probes see better";
+	return refusal ? stay_without_preload(s, refusal) : use_preload(s, command);
 }
 
 int memtrace_launch(struct memtrace *s, const struct memtrace_command *command, pid_t *pid)
@@ -485,7 +493,7 @@ int memtrace_launch(struct memtrace *s, const struct memtrace_command *command, 
 	if (!s->program)
 		return message_set(&s->error, -errno, "cannot run '%s': %s", command->argv[0],
 				   strerror(errno));
-	err = choose_lane(s);
+	err = choose_lane(s, command);
 	if (err)
 		return err;
 	err = command_text(s, command->argv);
@@ -683,6 +691,7 @@ void memtrace_close(struct memtrace *s)
 	if (s->loaded)
 		memtrace_detach(s);
 	launch_free(s->launch);
+	withhold_free(s->withhold);
 	preload_free(s->preload);
 	ring_buffer__free(s->news);
 	records_close(s->records);
@@ -712,7 +721,9 @@ void memtrace_close(struct memtrace *s)
 	free(s->reported);
 	free(s->exes);
 	free(s->preload_words);
+	free(s->programs_seen);
 	free(s->left);
+	free(s->copies);
 	free(s->program);
 	free(s->cgroup_path);
 	free(s->target_text);

@@ -23,6 +23,8 @@ struct process_map;
 struct launch;
 struct paths;
 struct preload;
+struct withhold;
+struct lanes_program;
 struct records;
 struct ring_buffer;
 struct space;
@@ -88,8 +90,13 @@ struct memtrace {
 	struct preload *preload; /* the library; NULL: every lane is uprobe */
 	char *preload_words;	 /* LD_PRELOAD of the command then */
 	struct message no_preload; /* why it is NULL although it was wanted */
+	struct withhold *withhold; /* with it: who shall not have it */
+	struct lanes_program *programs_seen;
+	size_t program_cnt;
 	struct file_key *left;	 /* allocators that the library calls */
 	size_t left_cnt;
+	struct file_key *copies; /* libraries that the tree has as copies, and that are not probed yet */
+	size_t copy_cnt;
 	struct gate *gate; /* NULL: a launched tree is stopped at exec instead */
 	int epoll_fd;
 
@@ -127,6 +134,17 @@ enum lanes_file {
 	LANES_LEAVE, /* to the preload library, or to the allocator's own sites */
 	LANES_BESIDE, /* probe it with MT_CALL_BESIDE: the library does not see it */
 };
+/* And with a program that a process is about to run. It waits at the gate. */
+enum lanes_exec {
+	LANES_EXEC_SAME,     /* as ever, and the same for who comes next: need not be asked for again */
+	LANES_EXEC_NEW,	     /* may have the library; who comes next perhaps not */
+	LANES_EXEC_KNOWN,    /* likewise, and it was looked at before */
+	LANES_EXEC_WITHHELD, /* will not have it */
+	LANES_EXEC_TO_STOP,  /* must not have it, so it has to be stopped for lanes_withhold() */
+};
+enum lanes_exec lanes_of_exec(struct memtrace *s, pid_t pid, int fd, const char *path);
+/* The process is stopped at its exec: true when the library was withheld from it. */
+bool lanes_withhold(struct memtrace *s, pid_t pid);
 enum lanes_file lanes_of_file(struct memtrace *s, int fd, const char *path, pid_t pid, bool late);
 
 /* targets.c */

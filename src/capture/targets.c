@@ -19,12 +19,14 @@
 
 #include "capture/code.h"
 #include "capture/deps.h"
+#include "capture/foreign.h"
 #include "capture/gate.h"
 #include "capture/launch.h"
 #include "capture/otel.h"
 #include "capture/preload.h"
 #include "capture/process.h"
 #include "capture/spaces.h"
+#include "capture/withhold.h"
 #include "memtrace.skel.h"
 
 static int64_t written_ns(const struct stat *st)
@@ -258,7 +260,7 @@ struct exec_walk {
 	const char *exe; /* path of the executable itself */
 	bool running;	 /* the executable is open or mapped already */
 	bool at_home;	 /* paths mean what they mean to the launched command */
-	bool preloaded;	 /* the library will be in it: nothing to probe */
+	bool preloaded;	 /* the library will be in it, or it is to be left alone: nothing to probe */
 	bool otel;	 /* its allocator's own sites will speak for it ... */
 	bool program_decides; /* ... unless it has an allocator without any */
 };
@@ -270,6 +272,33 @@ static bool is_shared_place(const char *path)
 	return !strncmp(path, "/usr/", strlen("/usr/")) || !strncmp(path, "/lib", strlen("/lib"));
 }
 
+static bool is_copy(const struct memtrace *s, const struct stat *st)
+{
+	for (size_t i = 0; i < s->copy_cnt; i++)
+		if (s->copies[i].ino == st->st_ino && s->copies[i].dev == st->st_dev)
+			return true;
+	return false;
+}
+
+/* The tree has a copy of its own from now on, which is probed when a process without the preload library comes: at
+ * that time it would be too late, and the probes would be everybody's. */
+static void copy_unprobed(struct memtrace *s, int source, const char *path)
+{
+	struct file_key *grown = realloc(s->copies, (s->copy_cnt + 1) * sizeof(*grown));
+	struct stat st;
+	int fd;
+
+	if (!grown)
+		return;
+	s->copies = grown;
+	if (launch_replace(s->launch, source, path, &fd))
+		return;
+	targets_know_code(s, fd, path);
+	if (!fstat(fd, &st))
+		grown[s->copy_cnt++] = (struct file_key){ st.st_dev, st.st_ino };
+	close(fd);
+}
+
 static void see_dependency(void *ctx, const char *path)
 {
 	struct exec_walk *walk = ctx;
@@ -277,6 +306,7 @@ static void see_dependency(void *ctx, const char *path)
 	struct memtrace *s = walk->s;
 	char root[32];
 	int fd, copy, err;
+	bool replaceable;
 	struct stat st;
 
 	snprintf(root, sizeof(root), "/proc/%d/root", walk->pid);
@@ -284,7 +314,7 @@ static void see_dependency(void *ctx, const char *path)
 	if (fd < 0)
 		return;
 	targets_know_code(s, fd, path);
-	if (walk->preloaded || fstat(fd, &st) || (s->preload && preload_is(s->preload, &st)) ||
+	if (fstat(fd, &st) || (s->preload && preload_is(s->preload, &st)) ||
 	    otel_lane_leaves(s, fd, path, walk->otel))
 		goto out;
 	file = allocators_file(s->allocators, fd, path);
@@ -293,7 +323,14 @@ static void see_dependency(void *ctx, const char *path)
 	drop_outdated(s, &st);
 	if (find_attached(s, &st, s->by_pid ? walk->pid : 0))
 		goto out;
-	if (walk->at_home && is_shared_place(path) && !(walk->running && !strcmp(path, walk->exe))) {
+	replaceable = walk->at_home && is_shared_place(path) &&
+		      !(walk->running && !strcmp(path, walk->exe)) && !is_copy(s, &st);
+	if (walk->preloaded) {
+		if (replaceable)
+			copy_unprobed(s, fd, path);
+		goto out;
+	}
+	if (replaceable) {
 		err = launch_replace(s->launch, fd, path, &copy);
 		if (!err) {
 			attach_file(s, copy, path, 0);
@@ -332,7 +369,7 @@ static void look_for_sites(void *ctx, const char *path)
 static bool will_preload(struct memtrace *s, const char *root, const char *exe, const char *preload)
 {
 	return s->preload && preload && strstr(preload, preload_path(s->preload)) &&
-	       !preload_refusal(s->allocators, root, exe);
+	       !preload_refusal(s->allocators, root, exe, NULL);
 }
 
 /* preload and library_path: as its environment will have them. */
@@ -344,7 +381,8 @@ static int prepare_program(struct memtrace *s, pid_t pid, const char *preload,
 
 	walk.at_home = s->launch && launch_shares_paths(s->launch, pid);
 	snprintf(root, sizeof(root), "/proc/%d/root", pid);
-	walk.preloaded = walk.at_home && will_preload(s, root, exe, preload);
+	walk.preloaded = (walk.at_home && will_preload(s, root, exe, preload)) ||
+			 (s->preload && foreign_translates(exe));
 	if (s->otel)
 		deps_each(root, exe, preload, library_path, look_for_sites, &walk);
 	walk.otel &= !walk.program_decides;
@@ -352,17 +390,17 @@ static int prepare_program(struct memtrace *s, pid_t pid, const char *preload,
 	return deps_each(root, exe, preload, library_path, see_dependency, &walk);
 }
 
-/* The same for a program whose environment is its process's. */
-static int prepare_next(struct memtrace *s, pid_t pid, const char *exe, bool *otel)
+/* The same for a program whose environment is its process's; withheld: but for our library. */
+static int prepare_next(struct memtrace *s, pid_t pid, const char *exe, bool withheld, bool *otel)
 {
 	char *preload = process_env(pid, "LD_PRELOAD");
 	char *library_path = process_env(pid, "LD_LIBRARY_PATH");
 	bool is_command = s->launch && launch_pid(s->launch) == pid;
+	const char *ours = is_command && s->preload_words ? s->preload_words : preload;
 	int err;
 
 	/* before its exec, what the command's environment is said to be is ours */
-	err = prepare_program(s, pid, is_command && s->preload_words ? s->preload_words : preload,
-			      library_path, exe, true, otel);
+	err = prepare_program(s, pid, withheld ? NULL : ours, library_path, exe, true, otel);
 
 	free(preload);
 	free(library_path);
@@ -376,7 +414,7 @@ int targets_prepare_exec(struct memtrace *s, pid_t pid, bool *otel)
 
 	if (!exe)
 		return -ESRCH;
-	err = prepare_next(s, pid, exe, otel);
+	err = prepare_next(s, pid, exe, false, otel);
 	free(exe);
 	return err;
 }
@@ -524,12 +562,25 @@ static int start_matching(struct memtrace *s)
 	return 0;
 }
 
-static void know_file(struct memtrace *s, const struct stat *st, uint32_t known)
+static struct mt_file_id file_id(const struct stat *st)
 {
-	struct mt_file_id id = {
+	return (struct mt_file_id){
 		.ino = st->st_ino,
 		.dev = (uint64_t)major(st->st_dev) << 20 | minor(st->st_dev),
 	};
+}
+
+/* Who runs it next is stopped at its exec. */
+static void forget_file(struct memtrace *s, const struct stat *st)
+{
+	struct mt_file_id id = file_id(st);
+
+	bpf_map_delete_elem(bpf_map__fd(s->programs.skel->maps.known_files), &id);
+}
+
+static void know_file(struct memtrace *s, const struct stat *st, uint32_t known)
+{
+	struct mt_file_id id = file_id(st);
 
 	bpf_map_update_elem(bpf_map__fd(s->programs.skel->maps.known_files), &id, &known, BPF_ANY);
 }
@@ -544,14 +595,49 @@ static bool holds_allocator(struct memtrace *s, int fd, const char *path)
 	return file && file->site_cnt;
 }
 
-static bool see_visit(void *ctx, const struct gate_visit *v)
+/* It is not probed, and has no library to tell of it. */
+static bool is_left_alone(struct memtrace *s, pid_t pid, const char *path)
+{
+	char *preload = s->preload && foreign_translates(path) ? process_env(pid, "LD_PRELOAD") : NULL;
+	bool is = s->preload && foreign_translates(path) &&
+		  !(preload && strstr(preload, preload_path(s->preload)));
+
+	free(preload);
+	return is;
+}
+
+/* An executable that is about to run. */
+static bool see_exec(struct memtrace *s, const struct gate_visit *v, const struct stat *st)
 {
 	const struct allocator_file *file;
+	enum lanes_exec lane;
+	char path[PATH_MAX];
+	bool otel;
+
+	snprintf(path, sizeof(path), "%s", v->path);
+	process_path_inside(v->pid, path);
+	lane = lanes_of_exec(s, v->pid, v->fd, path);
+	attach_file(s, v->fd, v->path, 0);
+	if (lane != LANES_EXEC_KNOWN)
+		prepare_next(s, v->pid, path, lane > LANES_EXEC_KNOWN, &otel);
+	file = allocators_file(s->allocators, v->fd, v->path);
+	if (!file)
+		return true;
+	if (lane == LANES_EXEC_TO_STOP)
+		forget_file(s, st);
+	else
+		know_file(s, st, file->refused || is_left_alone(s, v->pid, path) ? MT_FILE_REFUSED :
+				 file->site_cnt ? MT_FILE_OWN : MT_FILE_PROBED);
+	if (file->refused && lane != LANES_EXEC_KNOWN)
+		session_log(s, MEMTRACE_LOG_WARN, "%s is not followed: %s", v->path, file->refused);
+	return lane == LANES_EXEC_SAME;
+}
+
+static bool see_visit(void *ctx, const struct gate_visit *v)
+{
 	struct memtrace *s = ctx;
 	enum lanes_file lane;
-	char path[PATH_MAX];
 	struct stat st;
-	bool otel;
 
 	if (fstat(v->fd, &st))
 		return true;
@@ -562,18 +648,7 @@ static bool see_visit(void *ctx, const struct gate_visit *v)
 		return lane == LANES_PROBE || preload_is(s->preload, &st) ||
 		       !holds_allocator(s, v->fd, v->path);
 	}
-	attach_file(s, v->fd, v->path, 0);
-	snprintf(path, sizeof(path), "%s", v->path);
-	process_path_inside(v->pid, path);
-	prepare_next(s, v->pid, path, &otel);
-	file = allocators_file(s->allocators, v->fd, v->path);
-	if (!file)
-		return true;
-	know_file(s, &st, file->refused ? MT_FILE_REFUSED : file->site_cnt ? MT_FILE_OWN :
-									     MT_FILE_PROBED);
-	if (file->refused)
-		session_log(s, MEMTRACE_LOG_WARN, "%s is not followed: %s", v->path, file->refused);
-	return true;
+	return see_exec(s, v, &st);
 }
 
 void targets_serve_gate(struct memtrace *s)
@@ -600,7 +675,9 @@ static int place_library(struct memtrace *s)
 	if (err)
 		return message_set(&s->error, err, "cannot probe the preload library: %s (use --lane "
 				   "uprobe)", strerror(-err));
-	return 0;
+	preload_protect(s->preload);
+	s->withhold = withhold_new(preload_path(s->preload));
+	return s->withhold ? 0 : message_set(&s->error, -ENOMEM, "out of memory");
 }
 
 static int start_command(struct memtrace *s)

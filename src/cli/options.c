@@ -529,6 +529,14 @@ static int check_sampling(struct parser *p)
 	return 0;
 }
 
+static int check_lane(struct parser *p)
+{
+	if (p->options->lane != CLI_LANE_PRELOAD || p->options->target == CLI_TARGET_COMMAND)
+		return 0;
+	return fail(p, "--lane preload: a process that runs already cannot be given the library (start it "
+		       "anew with -- CMD, or leave --lane out)");
+}
+
 /* What no single option can know. */
 static int check_together(struct parser *p)
 {
@@ -554,7 +562,7 @@ static int check_together(struct parser *p)
 		return fail(p, "--on-limit: with --all this acts on every process of the machine "
 			       "(say which limit you mean: --limit-mb %llu)",
 			    (unsigned long long)options->limit_mb);
-	if (check_sampling(p))
+	if (check_lane(p) || check_sampling(p))
 		return -EINVAL;
 	if (!p->interval_given && options->target != CLI_TARGET_COMMAND)
 		options->interval_s = 10;

@@ -148,16 +148,24 @@ static void put_cells(struct page *page, const struct row *row, const size_t *wi
 	strbuf_fill(&page->line, ' ', GAP);
 }
 
+static bool is_in_lane(const struct memtrace_process *process, const char *lane)
+{
+	return process->lane && !strcmp(process->lane, lane);
+}
+
 void process_table(struct page *page, const struct ranking *ranking, size_t top)
 {
 	size_t cnt = top && top < ranking->row_cnt ? top : ranking->row_cnt;
 	struct row *rows = calloc(cnt ? cnt : 1, sizeof(*rows));
 	size_t width[COL_COMMAND];
+	bool any_preloaded = false;
 
 	if (!rows) {
 		page->line.err = -ENOMEM;
 		return;
 	}
+	for (size_t i = 0; i < ranking->row_cnt; i++)
+		any_preloaded |= is_in_lane(ranking->rows[i], "preload");
 	for (size_t i = 0; i < cnt; i++)
 		fill_row(&rows[i], ranking->rows[i]);
 	choose_columns(page, rows, cnt, ranking->attached_cnt > 0, width);
@@ -176,8 +184,8 @@ void process_table(struct page *page, const struct ranking *ranking, size_t top)
 		put_cells(page, &rows[i], width);
 		strbuf_put_printable(&page->line, process->comm ? process->comm : "?");
 		process_put_missed(page, process, "  ");
-		if (process->lane && !strcmp(process->lane, "otel"))
-			strbuf_puts(&page->line, "  otel lane");
+		if (is_in_lane(process, "otel") || (any_preloaded && is_in_lane(process, "uprobe")))
+			strbuf_printf(&page->line, "  %s lane", process->lane);
 		if (ranking->estimated_cnt && !process->estimates)
 			strbuf_puts(&page->line, "  exact");
 		page_line(page, TONE_PLAIN);

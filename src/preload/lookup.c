@@ -182,6 +182,8 @@ static int visit(struct dl_phdr_info *info, size_t size, void *data)
 		return 0;
 	if (!read_tables(info, &tables))
 		return 0;
+	if (search->scope == SCOPE_BEFORE)
+		tables.versions = NULL; /* programs may ask for a version that is hidden to others */
 	for (size_t i = 0; i < search->cnt; i++) {
 		struct definition *definition = &search->definitions[i];
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "preload/foreign.h"
 #include "preload/lookup.h"
 
 #define PAGE_BYTES \
@@ -178,6 +179,13 @@ static bool is_flat(const struct definition *definitions)
 	       !lookup_defines(object, "__malloc_hook");
 }
 
+/* Whoever has one of these takes calls away from us, whatever else it leaves. */
+static bool is_elsewhere(void)
+{
+	return !lookup_is_first("malloc") || !lookup_is_first("calloc") ||
+	       !lookup_is_first("realloc") || !lookup_is_first("free") || foreign_is_reading();
+}
+
 void next_resolve(void)
 {
 	struct definition d[NAME_CNT];
@@ -187,7 +195,7 @@ void next_resolve(void)
 		d[i] = (struct definition){ .name = names[i] };
 	lookup_next(d, NAME_CNT);
 	allocator.object = d[MALLOC].object;
-	allocator.elsewhere = !lookup_is_first("malloc");
+	allocator.elsewhere = is_elsewhere();
 	/* elsewhere: what libc's functions call by name is not what comes next */
 	allocator.flat = is_flat(d) && !allocator.elsewhere;
 	free_found = d[FREE].address ? d[FREE].address : (void *)stand_in_free;

@@ -34,7 +34,8 @@ struct next {
 /* What is known of the allocator once the functions were looked up. */
 struct allocator {
 	bool resolved;
-	/* The program's own calls do not come here: an earlier object defines malloc. */
+	/* The program's own calls do not all come here, as an earlier object defines some of the
+	 * family; or are not to be told of (foreign.h). */
 	bool elsewhere;
 	/* It never calls itself through its public names: every call that comes here is an
 	 * outermost one. */

@@ -185,7 +185,7 @@ json_t *report_wait_row(int fd, pid_t pid, const char *known);
  */
 
 enum way {
-	LAUNCHED,      /* memtrace -- target */
+	LAUNCHED,      /* memtrace --lane uprobe -- target */
 	LAUNCHED_PRELOAD, /* memtrace --lane preload -- target */
 	ATTACHED,      /* memtrace -p, until the target ended */
 	ATTACHED_HELD, /* memtrace -p, ended by SIGINT while the target lives */

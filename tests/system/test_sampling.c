@@ -14,7 +14,7 @@ SUITE(sampling);
 static void run_sampled(struct trace *trace, const char *const *options, const char *const *argv)
 {
 	trace_run(trace,
-		  &(struct trace_request){ .way = LAUNCHED, .argv = argv, .options = options });
+		  &(struct trace_request){ .way = LAUNCHED_PRELOAD, .argv = argv, .options = options });
 	expect_exit(trace->memtrace, 0);
 	expect_consistent(trace->report);
 	cr_expect(json_is_true(member(trace->report, "estimated")));

@@ -7,6 +7,19 @@
 
 SUITE(tree);
 
+/* A sentence that holds in each lane. What auto takes is the preload lane, but for a program that cannot. */
+#define EITHER_LANE(sentence)                    \
+	static void sentence(const char *lane);  \
+	Test(tree, sentence)                     \
+	{                                        \
+		sentence("uprobe");              \
+	}                                        \
+	Test(tree, sentence##_by_default)        \
+	{                                        \
+		sentence("auto");                \
+	}                                        \
+	static void sentence(const char *lane)
+
 static const char *jemalloc(void)
 {
 	const char *path = text_of("/usr/lib/%s/libjemalloc.so.2", MULTIARCH);
@@ -17,12 +30,13 @@ static const char *jemalloc(void)
 }
 
 /* Launches the command; the report, complete and without a loss. */
-static json_t *trace_command(const char *const *command, const char *truth)
+static json_t *trace_command(const char *lane, const char *const *command, const char *truth)
 {
 	struct tracer tracer;
 	json_t *report;
 
 	tracer_start(&tracer, &(struct tracer_start){
+				      .options = LIST("--lane", lane),
 				      .command = command,
 				      .env = LIST(text_of("MT_TRUTH=%s", truth)),
 			      });
@@ -34,10 +48,10 @@ static json_t *trace_command(const char *const *command, const char *truth)
 }
 
 /* The command has a target somewhere below it; its row is its truth. */
-static void expect_target_below(const char *const *command, const char *truth, const char *truth_seen,
-				const char *const *target_env)
+static void expect_target_below(const char *lane, const char *const *command, const char *truth,
+				const char *truth_seen, const char *const *target_env)
 {
-	json_t *report = trace_command(command, truth_seen), *truths = truths_load(truth), *row;
+	json_t *report = trace_command(lane, command, truth_seen), *truths = truths_load(truth), *row;
 
 	cr_assert_eq(json_array_size(truths), 1);
 	/* the last image of the pid: a shell may have become the target */
@@ -49,31 +63,32 @@ static void expect_target_below(const char *const *command, const char *truth, c
 	cr_expect_eq(json_number_value(member(row, "followed_after_s")), 0);
 }
 
-static void expect_below(const char *const *command, const char *const *target_env)
+static void expect_below(const char *lane, const char *const *command,
+			 const char *const *target_env)
 {
 	const char *truth = stage_path("truth");
 
-	expect_target_below(command, truth, truth, target_env);
+	expect_target_below(lane, command, truth, truth, target_env);
 }
 
-Test(tree, an_allocator_preloaded_for_one_child_counts)
+EITHER_LANE(an_allocator_preloaded_for_one_child_counts)
 {
 	const char *preload = text_of("LD_PRELOAD=%s", jemalloc());
 
-	expect_below(LIST("sh", "-c", text_of("%s %s; exit 0", preload, target_path("mix"))),
+	expect_below(lane, LIST("sh", "-c", text_of("%s %s; exit 0", preload, target_path("mix"))),
 		     LIST(preload));
 }
 
-Test(tree, a_program_run_through_its_interpreter_counts)
+EITHER_LANE(a_program_run_through_its_interpreter_counts)
 {
 	const char *linker = "/lib64/ld-linux-x86-64.so.2";
 
 	if (access(linker, X_OK))
 		skip("%s is not there", linker);
-	expect_below(LIST(linker, target_path("mix")), NULL);
+	expect_below(lane, LIST(linker, target_path("mix")), NULL);
 }
 
-Test(tree, a_program_in_a_chroot_counts)
+EITHER_LANE(a_program_in_a_chroot_counts)
 {
 	const char *root = stage_path("root");
 
@@ -81,18 +96,18 @@ Test(tree, a_program_in_a_chroot_counts)
 		skip("no musl-gcc to build static_musl_mix with");
 	run(&(struct start){ .argv = LIST("mkdir", root) }, NULL);
 	run(&(struct start){ .argv = LIST("cp", target_path("static_musl_mix"), root) }, NULL);
-	expect_target_below(LIST("chroot", root, "/static_musl_mix"), text_of("%s/truth", root),
+	expect_target_below(lane, LIST("chroot", root, "/static_musl_mix"), text_of("%s/truth", root),
 			    "/truth", NULL);
 }
 
 /* Without the tree's copy of libc on top, the original is what the program maps. */
-Test(tree, a_program_in_another_mount_namespace_counts)
+EITHER_LANE(a_program_in_another_mount_namespace_counts)
 {
 	const char *libc = text_of("/usr/lib/%s/libc.so.6", MULTIARCH);
 
 	if (access(libc, R_OK))
 		skip("%s is not there", libc);
-	expect_below(LIST("unshare", "-m", "sh", "-c",
+	expect_below(lane, LIST("unshare", "-m", "sh", "-c",
 			  text_of("umount -l %s; %s; exit 0", libc, target_path("mix"))), NULL);
 }
 
@@ -120,7 +135,7 @@ static void make_overlay_place(void)
 	run(&(struct start){ .argv = LIST("mkdir", dir) }, NULL);
 }
 
-Test(tree, programs_of_a_file_system_mounted_later_count_and_have_whole_stacks)
+EITHER_LANE(programs_of_a_file_system_mounted_later_count_and_have_whole_stacks)
 {
 	static const char *const targets[] = { "mix", "static_musl_mix" };
 	json_t *report;
@@ -132,10 +147,12 @@ Test(tree, programs_of_a_file_system_mounted_later_count_and_have_whole_stacks)
 		if (access(target_path(targets[i]), X_OK))
 			continue;
 		make_overlay_place();
-		expect_below(LIST("sh", "-c", run_from_overlay(target_path(targets[i]))), NULL);
+		expect_below(lane, LIST("sh", "-c", run_from_overlay(target_path(targets[i]))),
+			     NULL);
 		unlink(stage_path("truth"));
 		make_overlay_place();
-		report = trace_command(LIST("sh", "-c", run_from_overlay(target_path(targets[i]))),
+		report = trace_command(lane,
+				       LIST("sh", "-c", run_from_overlay(target_path(targets[i]))),
 				       stage_path("truth"));
 		unlink(stage_path("truth"));
 		cr_expect_eq(figure(report, "stack_quality.no_table"), 0);
@@ -143,25 +160,25 @@ Test(tree, programs_of_a_file_system_mounted_later_count_and_have_whole_stacks)
 	}
 }
 
-Test(tree, what_another_memtrace_launches_counts_for_both)
+EITHER_LANE(what_another_memtrace_launches_counts_for_both)
 {
 	const char *inner = stage_path("inner.json"), *truth = stage_path("truth");
 	json_t *truths;
 
-	expect_below(LIST(memtrace_path(), "--json", inner, "--", target_path("mix")), NULL);
+	expect_below(lane, LIST(memtrace_path(), "--json", inner, "--", target_path("mix")), NULL);
 	truths = truths_load(truth);
 	expect_row(only_row(report_load(inner)), json_array_get(truths, 0), LAUNCHED, NULL);
 }
 
 /* Breakpoints are in whatever maps a probed file: one that is only read must not be probed. */
-Test(tree, a_library_that_is_only_read_reads_as_it_is)
+EITHER_LANE(a_library_that_is_only_read_reads_as_it_is)
 {
 	run(&(struct start){ .argv = LIST("cp", target_path("own_heap"), stage_path("library")) }, NULL);
-	trace_command(LIST(target_path("read_by_map"), stage_path("library")), stage_path("truth"));
+	trace_command(lane, LIST(target_path("read_by_map"), stage_path("library")), stage_path("truth"));
 }
 
 /* The probes of what a file was would break what it is now. */
-Test(tree, a_program_written_over_in_place_runs_and_counts)
+EITHER_LANE(a_program_written_over_in_place_runs_and_counts)
 {
 	const char *program = stage_path("program"), *truth = stage_path("truth"), *second;
 	json_t *report, *truths, *row;
@@ -169,7 +186,7 @@ Test(tree, a_program_written_over_in_place_runs_and_counts)
 	second = target_path("static_musl_mix");
 	if (access(second, X_OK))
 		skip("no musl-gcc to build static_musl_mix with");
-	report = trace_command(LIST("sh", "-c",
+	report = trace_command(lane, LIST("sh", "-c",
 				    text_of("cp %s %s && %s && cp %s %s && %s && exit 0; exit 1",
 					    target_path("static_musl"), program, program, second,
 					    program, program)), truth);
@@ -197,16 +214,16 @@ static void expect_plugin_site(json_t *report, json_t *row, const json_t *truth)
 			     names[i], figure(site, names[i]), figure(expected, names[i]));
 }
 
-Test(tree, an_allocator_that_comes_by_dlopen_counts)
+EITHER_LANE(an_allocator_that_comes_by_dlopen_counts)
 {
 	const char *truth = stage_path("truth");
-	json_t *report = trace_command(LIST(target_path("plugin"), target_path("own_heap")), truth);
+	json_t *report = trace_command(lane, LIST(target_path("plugin"), target_path("own_heap")), truth);
 
 	expect_plugin_site(report, only_row(report), json_array_get(truths_load(truth), 0));
 }
 
 /* Nothing told of it before it was mapped: it is found afterwards, and the process says so. */
-Test(tree, an_allocator_found_late_is_told)
+EITHER_LANE(an_allocator_found_late_is_told)
 {
 	struct pipe_pair out = pipe_new();
 	struct tracer tracer;
@@ -216,7 +233,8 @@ Test(tree, an_allocator_found_late_is_told)
 
 	target_prepare(&target);
 	tracer_start(&tracer, &(struct tracer_start){
-				      .options = LIST("--json", "-", "--interval", "0.05"),
+				      .options = LIST("--json", "-", "--interval", "0.05", "--lane",
+						      lane),
 				      .command = LIST(target_path("plugin"), target_path("own_heap"), "memfd"),
 				      .env = LIST(text_of("MT_TRUTH=%s", stage_path("truth")),
 						  target.env[0], target.env[1], target.env[2],

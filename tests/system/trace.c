@@ -241,10 +241,8 @@ static void launched(struct trace *trace, const struct trace_request *request, c
 	add_target(&command, request->argv);
 	add(&env, truth);
 	add_all(&env, request->env);
-	if (request->way == LAUNCHED_PRELOAD) {
-		add(&options, "--lane");
-		add(&options, "preload");
-	}
+	add(&options, "--lane");
+	add(&options, request->way == LAUNCHED_PRELOAD ? "preload" : "uprobe");
 	add_all(&options, request->options);
 	tracer_start(&tracer, &(struct tracer_start){
 				      .options = options.word,

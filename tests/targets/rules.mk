@@ -40,3 +40,5 @@ TARGET_CFLAGS_jump_heap := -shared -fPIC -fno-builtin
 TARGET_CFLAGS_jump_over := -fno-builtin
 TARGET_CFLAGS_late_plugin := -shared -fPIC -std=c++17
 TARGET_CFLAGS_fork_alike := -fno-builtin
+TARGET_CFLAGS_own_part := -fno-builtin
+TARGET_CFLAGS_apart_library := -shared -fPIC

@@ -410,16 +410,23 @@ static inline size_t t_put_sites(size_t at)
 	return t_put(at, "]");
 }
 
-/* Appends the account's line to MT_TRUTH. What comes after is not in it. */
-static T_UNUSED void t_write(void)
+/* MT_TRUTH, open to be appended to; -1 where nobody wants to know. */
+static T_UNUSED int t_open(void)
 {
 	const char *path = getenv("MT_TRUTH");
-	size_t len;
-	int fd;
+	int fd = path ? open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666) : -1;
 
-	if (!path)
-		return;
-	len = t_put(0, "{\"pid\":%d", (int)getpid());
+	if (path && fd < 0)
+		t_die("truth: cannot open the file MT_TRUTH names\n");
+	return fd;
+}
+
+/* Writes the account's line, with no system call but write(2). What comes after is not in it. */
+static T_UNUSED void t_write_to(int fd, pid_t pid)
+{
+	size_t len;
+
+	len = t_put(0, "{\"pid\":%d", (int)pid);
 	len = t_put_figure(len, "allocs", t_state.allocs);
 	len = t_put_figure(len, "frees", t_state.frees);
 	len = t_put_figure(len, "reallocs", t_state.reallocs);
@@ -446,10 +453,18 @@ static T_UNUSED void t_write(void)
 #endif
 	len = t_put_sites(len);
 	len = t_put(len, ",\"stack\":[%s]}\n", t_state.stack);
-
-	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
-	if (fd < 0 || write(fd, t_state.line, len) != (ssize_t)len)
+	if (write(fd, t_state.line, len) != (ssize_t)len)
 		t_die("truth: cannot write the file MT_TRUTH names\n");
+}
+
+/* Appends the account's line to MT_TRUTH. */
+static T_UNUSED void t_write(void)
+{
+	int fd = t_open();
+
+	if (fd < 0)
+		return;
+	t_write_to(fd, getpid());
 	close(fd);
 }
 
