@@ -16,6 +16,7 @@ static inline struct memtrace_snapshot *fixture_at(double t_s, uint64_t live_byt
 
 	s->duration_s = t_s;
 	s->final = false;
+	s->limit.tree_cnt = 1;
 	p->ended_by = MEMTRACE_RUNNING;
 	p->ended_s = -1;
 	p->live_bytes = p->alloc_bytes = live_bytes;
