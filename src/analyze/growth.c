@@ -103,11 +103,10 @@ static size_t growth_from(const struct curve *curve)
 	return from;
 }
 
-/* The beginning of the stretch whose trend is the present one. */
-static size_t present_from(const struct curve *curve, struct trend *trend)
+/* The trend of the curve from there on; of its later half where that certainly has another one, and so
+ * on. Returns where that begins. */
+static size_t present_from(const struct curve *curve, size_t from, struct trend *trend)
 {
-	size_t from = growth_from(curve);
-
 	*trend = trend_from(curve, from, TREND_95);
 	while (curve->cnt - from >= HALF_MIN) {
 		size_t half = from + (curve->cnt - from) / 2;
@@ -133,7 +132,8 @@ static bool remarkable(const struct curve *curve, size_t from, size_t tail)
 		   (double)(curve->cnt - 1 - tail)) < TAIL_CHANCE;
 }
 
-static bool levels_off(const struct curve *curve, struct growth *growth)
+/* *tail is where what levelled off begins. */
+static bool levels_off(const struct curve *curve, size_t *tail)
 {
 	size_t from = growth_from(curve), cnt = curve->cnt - from;
 	struct trend whole;
@@ -142,17 +142,17 @@ static bool levels_off(const struct curve *curve, struct growth *growth)
 		return false;
 	whole = trend_from(curve, from, TREND_95);
 	for (size_t tail_cnt = cnt / 2; tail_cnt >= TREND_POINTS_MIN; tail_cnt -= (tail_cnt + 2) / 3) {
-		size_t tail = curve->cnt - tail_cnt;
+		size_t last_from = curve->cnt - tail_cnt;
 		/* what was grown in all, over the time: the trend of a cache that is full for most of
 		 * the time is 0 already */
 		double mean = (curve->floor[curve->cnt - 1] - curve->floor[from]) /
 			      (curve->points[curve->cnt - 1].t_s - curve->points[from].t_s);
-		struct trend last = trend_from(curve, tail, TREND_99);
+		struct trend last = trend_from(curve, last_from, TREND_99);
 
-		if (last.high >= fmax(whole.slope, mean) / 2 || !remarkable(curve, from, tail))
+		if (last.high >= fmax(whole.slope, mean) / 2 ||
+		    !remarkable(curve, from, last_from))
 			continue;
-		growth->tail = last;
-		growth->tail_s = curve->points[curve->cnt - 1].t_s - curve->points[tail].t_s;
+		*tail = last_from;
 		return true;
 	}
 	return false;
@@ -166,9 +166,8 @@ static bool ends_with_start(const struct curve *curve)
 }
 
 static enum growth_shape shape_of(const struct curve *curve, bool from_start,
-				  struct growth *growth)
+				  const struct trend *trend, size_t *tail)
 {
-	const struct trend *trend = &growth->trend;
 
 	if (!curve->changes)
 		return GROWTH_FLAT;
@@ -184,7 +183,7 @@ static enum growth_shape shape_of(const struct curve *curve, bool from_start,
 		return GROWTH_STEP;
 	if (ends_with_start(curve))
 		return GROWTH_PLATEAU;
-	if (levels_off(curve, growth))
+	if (levels_off(curve, tail))
 		return GROWTH_PLATEAU;
 	return trend->low > 0 ? GROWTH_STEADY : GROWTH_STEP;
 }
@@ -209,10 +208,9 @@ struct growth growth_of(const struct series_point *points, size_t cnt, bool from
 		.first_grown_s = -1,
 		.last_grown_s = -1,
 		.trend = no_trend,
-		.tail = no_trend,
 	};
 	struct curve curve;
-	size_t from;
+	size_t from, tail;
 
 	assert(cnt <= SERIES_POINTS);
 	curve_init(&curve, points, cnt);
@@ -228,16 +226,14 @@ struct growth growth_of(const struct series_point *points, size_t cnt, bool from
 		growth.first_grown_s = points[curve.first_rise].t_s;
 		growth.last_grown_s = points[curve.last_rise].t_s;
 	}
-	if (curve.changes) {
-		from = present_from(&curve, &growth.trend);
-	} else {
-		growth.trend = (struct trend){ .mid_t_s = points[0].t_s,
-					       .mid_bytes = curve.highest };
-		from = 0;
-	}
+	from = curve.changes ? growth_from(&curve) : 0;
+	from = present_from(&curve, from, &growth.trend);
+	tail = from;
+	growth.shape = shape_of(&curve, from_start, &growth.trend, &tail);
+	if (tail > from)
+		from = present_from(&curve, tail, &growth.trend);
 	growth.has_trend = true;
 	growth.trend_s = points[cnt - 1].t_s - points[from].t_s;
-	growth.shape = shape_of(&curve, from_start, &growth);
 	return growth;
 }
 

@@ -18,12 +18,13 @@
  *	step	    grown in at most three intervals, or with no trend to be seen
  *	plateau	    the same as init, of what did not begin with its process; or what came last (a half of the
  *		    curve, two thirds of that, and so on) certainly grows by less than half of the whole trend.
- *		    .tail says whether it grows at all
+ *		    The trend says whether it grows at all
  *	steady	    the trend goes up: its 95 % interval is above 0
  *
  * The trend is that of the curve from its first growth on, without its first fifth if more than twice
  * its share was grown there. Where its later half certainly has another
- * trend than all of it, that of the later half, and so on: how it grows now.
+ * trend than all of it, that of the later half, and so on; of a plateau that
+ * of what came last. That is: how it grows now.
  */
 #ifndef MEMTRACE_ANALYZE_GROWTH_H
 #define MEMTRACE_ANALYZE_GROWTH_H
@@ -60,8 +61,6 @@ struct growth {
 	bool has_trend; /* then it is this, over the last trend_s; else all NAN */
 	struct trend trend;
 	double trend_s;
-	struct trend tail; /* of a plateau: what came last */
-	double tail_s;
 };
 
 /* from_start: the curve begins where its process did. At most SERIES_POINTS points. */

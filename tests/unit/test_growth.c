@@ -237,10 +237,10 @@ Test(growth, a_cache_that_still_fills_says_how_fast)
 	struct growth growth = of(cache, 100, 50, 0);
 
 	EXPECT_SHAPE(growth, GROWTH_PLATEAU);
-	cr_expect_gt(growth.tail.low, 0);
+	cr_expect_gt(growth.trend.low, 0);
 	growth = of(filled, 100, 100, 0);
-	cr_expect_eq(growth.tail.slope, 0);
-	cr_expect_eq(growth.tail.high, 0);
+	cr_expect_eq(growth.trend.slope, 0);
+	cr_expect_eq(growth.trend.high, 0);
 }
 
 Test(growth, without_a_beginning_there_is_no_init)
