@@ -177,12 +177,10 @@ static enum growth_shape shape_of(const struct curve *curve, bool from_start,
 		return curve->largest_fall * TOOTH_SHARE >= curve->highest ? GROWTH_SAW_TOOTH :
 									     GROWTH_FLAT;
 	}
-	if (from_start && ends_with_start(curve))
-		return GROWTH_INIT;
+	if (ends_with_start(curve))
+		return from_start ? GROWTH_INIT : GROWTH_PLATEAU;
 	if (curve->rise_cnt <= FEW_RISES)
 		return GROWTH_STEP;
-	if (ends_with_start(curve))
-		return GROWTH_PLATEAU;
 	if (levels_off(curve, tail))
 		return GROWTH_PLATEAU;
 	return trend->low > 0 ? GROWTH_STEADY : GROWTH_STEP;

@@ -14,9 +14,10 @@
  *		    the highest point with it, or more
  *	shrinking   the floor rose by less than the largest fall, and the trend goes down
  *	init	    what grew after the first fifth of a process's life is less than the largest fall, or is at
- *		    most three rises and less than half of all
+ *		    most three rises and less than half of all. (Of what did not begin with its
+ *		    process: plateau)
  *	step	    grown in at most three intervals, or with no trend to be seen
- *	plateau	    the same as init, of what did not begin with its process; or what came last (a half of the
+ *	plateau	    what came last (a half of the
  *		    curve, two thirds of that, and so on) certainly grows by less than half of the whole trend.
  *		    The trend says whether it grows at all
  *	steady	    the trend goes up: its 95 % interval is above 0

@@ -681,8 +681,10 @@ int memtrace_snapshot_take(struct memtrace *s, struct memtrace_snapshot **snapsh
 
 int memtrace_counters_take(struct memtrace *s, struct memtrace_snapshot **snapshot)
 {
-	int err = counters_take(s, snapshot);
+	int err;
 
+	programs_read_batches(&s->programs);
+	err = counters_take(s, snapshot);
 	if (err)
 		return message_set(&s->error, err, "cannot read the counters: %s", strerror(-err));
 	return 0;
