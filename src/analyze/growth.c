@@ -103,11 +103,10 @@ static size_t growth_from(const struct curve *curve)
 	return from;
 }
 
-/* The trend of the curve from there on; of its later half where that certainly has another one, and so
- * on. Returns where that begins. */
+/* The trend is that of the curve from there on; it becomes that of its later half where that certainly has
+ * another one, and so on. Returns where that begins. */
 static size_t present_from(const struct curve *curve, size_t from, struct trend *trend)
 {
-	*trend = trend_from(curve, from, TREND_95);
 	while (curve->cnt - from >= HALF_MIN) {
 		size_t half = from + (curve->cnt - from) / 2;
 		struct trend later = trend_from(curve, half, TREND_99);
@@ -132,25 +131,40 @@ static bool remarkable(const struct curve *curve, size_t from, size_t tail)
 		   (double)(curve->cnt - 1 - tail)) < TAIL_CHANCE;
 }
 
-/* *tail is where what levelled off begins. */
-static bool levels_off(const struct curve *curve, size_t *tail)
+/* From the mean of one half to that of the other: no match for a trend, but a first look. */
+static double rough_slope(const struct curve *curve, size_t from)
+{
+	size_t half = (curve->cnt - from) / 2;
+	struct trend_point a = { 0 }, b = { 0 };
+
+	for (size_t i = 0; i < half; i++) {
+		const struct trend_point *early = &curve->points[from + i];
+		const struct trend_point *late = &curve->points[curve->cnt - 1 - i];
+
+		a = (struct trend_point){ a.t_s + early->t_s, a.bytes + early->bytes };
+		b = (struct trend_point){ b.t_s + late->t_s, b.bytes + late->bytes };
+	}
+	return (b.bytes - a.bytes) / (b.t_s - a.t_s);
+}
+
+/* whole is the slope since growth began; *tail is where what levelled off begins. */
+static bool levels_off(const struct curve *curve, double whole, size_t *tail)
 {
 	size_t from = growth_from(curve), cnt = curve->cnt - from;
-	struct trend whole;
 
 	if (cnt < HALF_MIN)
 		return false;
-	whole = trend_from(curve, from, TREND_95);
 	for (size_t tail_cnt = cnt / 2; tail_cnt >= TREND_POINTS_MIN; tail_cnt -= (tail_cnt + 2) / 3) {
 		size_t last_from = curve->cnt - tail_cnt;
 		/* what was grown in all, over the time: the trend of a cache that is full for most of
 		 * the time is 0 already */
 		double mean = (curve->floor[curve->cnt - 1] - curve->floor[from]) /
 			      (curve->points[curve->cnt - 1].t_s - curve->points[from].t_s);
-		struct trend last = trend_from(curve, last_from, TREND_99);
+		double half = fmax(whole, mean) / 2;
 
-		if (last.high >= fmax(whole.slope, mean) / 2 ||
-		    !remarkable(curve, from, last_from))
+		/* most that goes on is dismissed without the cost of an interval */
+		if (rough_slope(curve, last_from) >= half || !remarkable(curve, from, last_from) ||
+		    trend_from(curve, last_from, TREND_99).high >= half)
 			continue;
 		*tail = last_from;
 		return true;
@@ -165,7 +179,7 @@ static bool ends_with_start(const struct curve *curve)
 	       (curve->later_rise_cnt <= FEW_RISES && curve->later_grown * 2 < curve->grown);
 }
 
-static enum growth_shape shape_of(const struct curve *curve, bool from_start,
+static enum growth_shape shape_of(const struct curve *curve, bool from_start, double whole,
 				  const struct trend *trend, size_t *tail)
 {
 
@@ -181,7 +195,7 @@ static enum growth_shape shape_of(const struct curve *curve, bool from_start,
 		return from_start ? GROWTH_INIT : GROWTH_PLATEAU;
 	if (curve->rise_cnt <= FEW_RISES)
 		return GROWTH_STEP;
-	if (levels_off(curve, tail))
+	if (levels_off(curve, whole, tail))
 		return GROWTH_PLATEAU;
 	return trend->low > 0 ? GROWTH_STEADY : GROWTH_STEP;
 }
@@ -209,6 +223,7 @@ struct growth growth_of(const struct series_point *points, size_t cnt, bool from
 	};
 	struct curve curve;
 	size_t from, tail;
+	double whole;
 
 	assert(cnt <= SERIES_POINTS);
 	curve_init(&curve, points, cnt);
@@ -225,11 +240,15 @@ struct growth growth_of(const struct series_point *points, size_t cnt, bool from
 		growth.last_grown_s = points[curve.last_rise].t_s;
 	}
 	from = curve.changes ? growth_from(&curve) : 0;
+	growth.trend = trend_from(&curve, from, TREND_95);
+	whole = growth.trend.slope;
 	from = present_from(&curve, from, &growth.trend);
 	tail = from;
-	growth.shape = shape_of(&curve, from_start, &growth.trend, &tail);
-	if (tail > from)
+	growth.shape = shape_of(&curve, from_start, whole, &growth.trend, &tail);
+	if (tail > from) {
+		growth.trend = trend_from(&curve, tail, TREND_95);
 		from = present_from(&curve, tail, &growth.trend);
+	}
 	growth.has_trend = true;
 	growth.trend_s = points[cnt - 1].t_s - points[from].t_s;
 	return growth;

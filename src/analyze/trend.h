@@ -17,7 +17,7 @@
 
 #include <stddef.h>
 
-#define TREND_POINTS 32
+#define TREND_POINTS 24
 #define TREND_POINTS_MIN 6 /* fewer say nothing: of 5 in random order one in 120 rises all the way */
 
 struct trend_point {
