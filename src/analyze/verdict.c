@@ -9,6 +9,7 @@
 #define KEPT_SHARE_MIN 0.5
 #define INTERVALS_MIN 16 /* with fewer, one in five random walks grows steadily */
 #define LIFE_SHARE 5 /* a fifth of a life is its start, and its end */
+#define FEW_BLOCKS 3 /* need not be one of many to come */
 #define DAY_S 86400.0
 #define MIB 1048576.0
 
@@ -92,7 +93,10 @@ static enum leak_verdict verdict_of(const struct leak *leak, uint64_t min_leak_b
 
 	switch (growth->shape) {
 	case GROWTH_UNKNOWN:
-		return leak->made == LEAK_MADE_AT_START ? LEAK_STEADY : LEAK_SUSPECT;
+		return leak->made != LEAK_MADE_AT_START && leak->live_blocks > FEW_BLOCKS &&
+				       leak->live_bytes >= min_leak_bytes ?
+			       LEAK_SUSPECT :
+			       LEAK_STEADY;
 	case GROWTH_FLAT:
 	case GROWTH_SAW_TOOTH:
 	case GROWTH_SHRINKING:

@@ -6,8 +6,8 @@
  *		 blocks can tell, at least half of what it added a while ago is there still
  *	suspect  it grows steadily, but its blocks are replaced by new ones, or there are less than 16
  *		 intervals to conclude that from; it grew in steps; it
- *		 levels off and still grows; or there is no curve and what is left was not all made at
- *		 the start
+ *		 levels off and still grows; or there is no curve, and what is left is four blocks or
+ *		 more of min_leak_bytes or more, not all made at the start
  *	steady	 everything else: it did all its growing at the start or in one step, levelled off, goes
  *		 up and down, shrinks, does not change, or grew by less than min_leak_bytes
  *

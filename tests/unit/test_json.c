@@ -345,7 +345,7 @@ Test(json_report, tells_each_figure_under_its_own_name)
 		    "'line': None, 'inlined': False}], 'stack_end': 'broken_chain'}");
 	EXPECT_SAYS("d['leaks'] == [{'site': 11, 'process': 1, 'live_blocks': 3, "
 		    "'live_bytes': 300, 'oldest_age_s': 3.5, 'youngest_age_s': 2.5, "
-		    "'ended': True, 'sites': [11], 'verdict': 'suspect', 'impact': 'critical', "
+		    "'ended': True, 'sites': [11], 'verdict': 'steady', 'impact': None, "
 		    "'reasons': ['how it grew is not known', 'made throughout the time'], "
 		    "'shape': None, 'growth_bytes_per_s': None, 'growth_bytes_per_s_95': None, "
 		    "'grown_bytes': None, 'kept_share': None, 'made': 'throughout', "

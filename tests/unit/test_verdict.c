@@ -173,10 +173,11 @@ Test(verdict, growth_of_blocks_that_are_replaced_is_suspect)
 Test(verdict, without_a_curve_the_ages_speak)
 {
 	struct memtrace_snapshot *s = scene.last = fixture_at(100, 3000);
-	struct memtrace_site *site = fixture_holds(s, 1, 1000);
+	struct memtrace_site *site = fixture_holds(s, 1, 2000);
 
 	s->processes[0].ended_by = MEMTRACE_ENDED_EXIT;
 	s->processes[0].ended_s = 100;
+	site->aged_blocks = 4;
 	site->aged_youngest_s = 95;
 	site->oldest_age_s = 99;
 	cr_expect_eq(again()->verdict, LEAK_STEADY, "made at the start");
@@ -186,6 +187,12 @@ Test(verdict, without_a_curve_the_ages_speak)
 	s->sites[0].aged_youngest_s = 2;
 	cr_expect_eq(again()->verdict, LEAK_SUSPECT, "made all the time");
 	cr_expect_eq(scene.found.rows->made, LEAK_MADE_THROUGHOUT);
+	s->sites[0].aged_blocks = 3;
+	cr_expect_eq(again()->verdict, LEAK_STEADY, "a few blocks");
+	s->sites[0].aged_blocks = 4;
+	s->sites[0].aged_bytes = 1023;
+	cr_expect_eq(again()->verdict, LEAK_STEADY, "a few bytes");
+	s->sites[0].aged_bytes = 1024;
 	s->sites[0].oldest_age_s = 19;
 	cr_expect_eq(again()->made, LEAK_MADE_AT_END);
 	s->duration_s = s->processes[0].ended_s = 0;
