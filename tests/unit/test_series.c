@@ -195,6 +195,7 @@ Test(series, an_ended_process_may_be_told_of_again)
 		if (t >= 2) {
 			s->processes[0].ended_by = MEMTRACE_ENDED_EXIT;
 			s->processes[0].ended_s = 1.5;
+			s->processes[0].live_bytes = t == 2 ? 77 : 0; /* its end is said once */
 		}
 		fixture_append(series, s);
 	}

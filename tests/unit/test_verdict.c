@@ -42,10 +42,10 @@ static void fresh(void)
 
 TestSuite(verdict, .init = set_up, .fini = tear_down);
 
-/* A minute in which site 1 of process 1 holds what the function says; then a look. */
-static const struct leak *after_a_minute(uint64_t (*live)(uint64_t t_s))
+/* So many seconds in which site 1 of process 1 holds what the function says; then a look. */
+static const struct leak *after(uint64_t over_s, uint64_t (*live)(uint64_t t_s))
 {
-	for (uint64_t t_s = 0; t_s <= 60; t_s++) {
+	for (uint64_t t_s = 0; t_s <= over_s; t_s++) {
 		memtrace_snapshot_free(scene.last);
 		scene.last = fixture_at((double)t_s, live(t_s));
 		scene.last->limit.bytes = 250 * MIB;
@@ -55,6 +55,11 @@ static const struct leak *after_a_minute(uint64_t (*live)(uint64_t t_s))
 	cr_assert_eq(leaks_find(scene.last, &scene.params, &scene.arena, &scene.found), 0);
 	cr_assert_eq(scene.found.row_cnt, 1);
 	return scene.found.rows;
+}
+
+static const struct leak *after_a_minute(uint64_t (*live)(uint64_t t_s))
+{
+	return after(60, live);
 }
 
 /* The look again, with something changed in the last snapshot. */
@@ -109,6 +114,13 @@ Test(verdict, what_grows_steadily_is_leaking)
 	cr_expect_eq(leak->last_grown_s, 60);
 	cr_expect_eq(scene.found.verdict_rows[LEAK_LEAKING], 1);
 	cr_expect_float_eq(scene.found.leaking_bytes_per_s, 1000, 1);
+}
+
+Test(verdict, a_leak_wants_sixteen_intervals)
+{
+	cr_expect_eq(after(15, leak_1000)->verdict, LEAK_SUSPECT);
+	fresh();
+	cr_expect_eq(after(16, leak_1000)->verdict, LEAK_LEAKING);
 }
 
 Test(verdict, what_does_not_is_steady)
