@@ -202,6 +202,14 @@ static enum growth_shape shape_of(const struct curve *curve, bool from_start, do
 
 static const struct trend no_trend = { NAN, NAN, NAN, NAN, NAN };
 
+/* 2^64 as a double is one more than fits. */
+static uint64_t whole_bytes(double bytes)
+{
+	if (!(bytes > 0))
+		return 0;
+	return bytes >= 0x1p64 ? UINT64_MAX : (uint64_t)bytes;
+}
+
 static double seen_first_s(const struct curve *curve)
 {
 	for (size_t i = 0; i < curve->cnt; i++)
@@ -233,8 +241,8 @@ struct growth growth_of(const struct series_point *points, size_t cnt, bool from
 	find_floor(&curve);
 	find_start(&curve);
 	growth.grown_cnt = curve.rise_cnt;
-	growth.grown_bytes = curve.grown > 0 ? (uint64_t)curve.grown : 0;
-	growth.largest_fall_bytes = (uint64_t)curve.largest_fall;
+	growth.grown_bytes = whole_bytes(curve.grown);
+	growth.largest_fall_bytes = whole_bytes(curve.largest_fall);
 	if (curve.rise_cnt) {
 		growth.first_grown_s = points[curve.first_rise].t_s;
 		growth.last_grown_s = points[curve.last_rise].t_s;

@@ -174,6 +174,7 @@ Test(forecast, is_silent_on_a_cache_that_is_full)
 Test(forecast, sees_a_leak_beside_a_cache_that_is_full)
 {
 	for (int leaking = 0; leaking < 2; leaking++) {
+		tear_down();
 		set_up();
 		for (int t = 0; t <= 100; t++) {
 			double cached = MB * (t < 60 ? t : 60 + (t - 60) * 0.1);
@@ -191,8 +192,6 @@ Test(forecast, sees_a_leak_beside_a_cache_that_is_full)
 		if (leaking)
 			cr_expect_float_eq(scene.found.tree.reaches_in_s, (250 - 64 - 20) / 0.3, 10,
 					   "%f", scene.found.tree.reaches_in_s);
-		if (!leaking)
-			tear_down();
 	}
 }
 
