@@ -91,8 +91,8 @@ int forecast_find(const struct memtrace_snapshot *snapshot, const struct leaks_r
 	if (series && limit->bytes && running && limit->scope == MEMTRACE_LIMIT_TREE &&
 	    limit->tree_cnt == 1) {
 		cnt = series_of_tree(series, points);
-		found.has_tree = draw_on(points, cnt, leaking_rate(leaks, 0), limit->bytes,
-					 &found.tree);
+		found.has_tree =
+			draw_on(points, cnt, leaking_rate(leaks, 0), limit->bytes, &found.tree);
 	}
 	*forecast = found;
 	return 0;

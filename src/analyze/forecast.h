@@ -3,10 +3,10 @@
  * forecast.h - when the limit will be reached, if all goes on as it does.
  *
  * A forecast is the trend of live bytes drawn on. There is none where that would be guessing: the
- * curve does not grow steadily (growth.h: that needs a trend whose 95 % interval is above 0, no levelling
- * off, no saw-tooth); or it levels off, and it is not leaking call paths that make at least half of
- * what growth is left; its process has ended, it is over the limit already, or the limit lies further
- * ahead than 100 times the time the trend is of.
+ * curve does not grow steadily (growth.h: that needs a trend whose 95 % interval is above 0, no
+ * levelling off, no saw-tooth); or it levels off, and it is not leaking call paths that make at
+ * least half of what growth is left; its process has ended; it is over the limit already; or the
+ * limit lies further ahead than 100 times the time the trend is of.
  *
  * The interval turns the line about the middle of the points, where it is known best. It says how
  * well the past is known, not whether the future is like it.

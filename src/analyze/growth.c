@@ -15,11 +15,12 @@ struct curve {
 	struct trend_point points[SERIES_POINTS];
 	double floor[SERIES_POINTS];
 	size_t cnt;
-	size_t first_rise, last_rise; /* point at whose interval's end the floor had risen; 0: never */
+	/* points at which the floor had risen since the one before; 0: never */
+	size_t first_rise, last_rise;
 	size_t rise_cnt;
 	double grown, largest_fall, highest;
-	size_t start_end;	  /* the first point that is not of the start */
-	double later_grown;	  /* from there on */
+	size_t start_end;   /* the first point that is not of the start */
+	double later_grown; /* from there on */
 	size_t later_rise_cnt;
 	bool changes;
 };
@@ -28,8 +29,8 @@ static void curve_init(struct curve *curve, const struct series_point *points, s
 {
 	*curve = (struct curve){ .cnt = cnt };
 	for (size_t i = 0; i < cnt; i++) {
-		curve->points[i] = (struct trend_point){ points[i].t_s,
-							 (double)points[i].live_bytes };
+		curve->points[i] =
+			(struct trend_point){ points[i].t_s, (double)points[i].live_bytes };
 		curve->highest = fmax(curve->highest, curve->points[i].bytes);
 		curve->changes |= i && points[i].live_bytes != points[i - 1].live_bytes;
 	}
@@ -72,8 +73,8 @@ static struct trend trend_from(const struct curve *curve, size_t from,
 	return trend_of(curve->points + from, curve->cnt - from, confidence);
 }
 
-/* What of the growth was at the start. An interval that reaches beyond the start belongs to it: nobody
- * knows when in it the floor rose. */
+/* What of the growth was at the start. An interval that reaches beyond the start belongs to it:
+ * nobody knows when in it the floor rose. */
 static void find_start(struct curve *curve)
 {
 	double from_s = curve->points[0].t_s;
@@ -103,8 +104,8 @@ static size_t growth_from(const struct curve *curve)
 	return from;
 }
 
-/* The trend is that of the curve from there on; it becomes that of its later half where that certainly has
- * another one, and so on. Returns where that begins. */
+/* The trend is that of the curve from there on; it becomes that of its later half where that
+ * certainly has another one, and so on. Returns where that begins. */
 static size_t present_from(const struct curve *curve, size_t from, struct trend *trend)
 {
 	while (curve->cnt - from >= HALF_MIN) {
@@ -119,16 +120,16 @@ static size_t present_from(const struct curve *curve, size_t from, struct trend 
 	return from;
 }
 
-/* Is a pause as long as from here to the end remarkable? It is if, with as many intervals that rise as
- * there were before, its chance is small. */
+/* Is a pause as long as from here to the end remarkable? It is if, with as many intervals that rise
+ * as there were before, its chance is small. */
 static bool remarkable(const struct curve *curve, size_t from, size_t tail)
 {
 	size_t rises = 0;
 
 	for (size_t i = from + 1; i <= tail; i++)
 		rises += curve->points[i].bytes > curve->points[i - 1].bytes;
-	return pow(1 - (double)rises / (double)(tail - from),
-		   (double)(curve->cnt - 1 - tail)) < TAIL_CHANCE;
+	return pow(1 - (double)rises / (double)(tail - from), (double)(curve->cnt - 1 - tail)) <
+	       TAIL_CHANCE;
 }
 
 /* From the mean of one half to that of the other: no match for a trend, but a first look. */
@@ -154,10 +155,11 @@ static bool levels_off(const struct curve *curve, double whole, size_t *tail)
 
 	if (cnt < HALF_MIN)
 		return false;
-	for (size_t tail_cnt = cnt / 2; tail_cnt >= TREND_POINTS_MIN; tail_cnt -= (tail_cnt + 2) / 3) {
+	for (size_t tail_cnt = cnt / 2; tail_cnt >= TREND_POINTS_MIN;
+	     tail_cnt -= (tail_cnt + 2) / 3) {
 		size_t last_from = curve->cnt - tail_cnt;
-		/* what was grown in all, over the time: the trend of a cache that is full for most of
-		 * the time is 0 already */
+		/* what was grown in all, over the time: the trend of a cache that is full for most
+		 * of the time is 0 already */
 		double mean = (curve->floor[curve->cnt - 1] - curve->floor[from]) /
 			      (curve->points[curve->cnt - 1].t_s - curve->points[from].t_s);
 		double half = fmax(whole, mean) / 2;
@@ -188,8 +190,8 @@ static enum growth_shape shape_of(const struct curve *curve, bool from_start, do
 	if (curve->grown < fmax(curve->largest_fall, 1)) {
 		if (trend->high < 0)
 			return GROWTH_SHRINKING;
-		return curve->largest_fall * TOOTH_SHARE >= curve->highest ? GROWTH_SAW_TOOTH :
-									     GROWTH_FLAT;
+		return curve->largest_fall * TOOTH_SHARE >= curve->highest ? GROWTH_SAW_TOOTH
+									   : GROWTH_FLAT;
 	}
 	if (ends_with_start(curve))
 		return from_start ? GROWTH_INIT : GROWTH_PLATEAU;
@@ -265,10 +267,10 @@ struct growth growth_of(const struct series_point *points, size_t cnt, bool from
 const char *growth_name(enum growth_shape shape)
 {
 	static const char *const names[] = {
-		[GROWTH_UNKNOWN] = "unknown",	[GROWTH_FLAT] = "flat",
+		[GROWTH_UNKNOWN] = "unknown",	  [GROWTH_FLAT] = "flat",
 		[GROWTH_SAW_TOOTH] = "saw-tooth", [GROWTH_SHRINKING] = "shrinking",
-		[GROWTH_INIT] = "init",		[GROWTH_STEP] = "step",
-		[GROWTH_PLATEAU] = "plateau",	[GROWTH_STEADY] = "steady",
+		[GROWTH_INIT] = "init",		  [GROWTH_STEP] = "step",
+		[GROWTH_PLATEAU] = "plateau",	  [GROWTH_STEADY] = "steady",
 	};
 
 	return names[shape];

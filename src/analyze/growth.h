@@ -3,29 +3,27 @@
  * growth.h - what a curve of live bytes does: grow, level off, go up and down, or nothing.
  *
  * Rises alone say little: what rises and falls again is work going on. So growth is looked for in
- * the floor of a curve, which at any time is the least it will still have from then on. To be
- * sure that the last rise is no such coming and going either, the floor is not counted higher than
- * the highest point less the largest fall there was (in the last two thirds of the curve: what went on at
+ * the floor of a curve, which at any time is the least it will still have from then on. To be sure
+ * that the last rise is no such coming and going either, the floor is not counted higher than the
+ * highest point less the largest fall (both in the last two thirds of the curve: what went on at
  * the start is not held against the rest). Then, in this order:
  *
  *	unknown	    fewer than 6 points, or no time between them
  *	flat	    nothing ever changed; or changes that are small beside what is held
- *	saw-tooth   the floor rose by less than the largest fall, and that fall took a quarter of
- *		    the highest point with it, or more
+ *	saw-tooth   the floor rose by less than the largest fall, and that took a quarter of the
+ *		    highest point with it, or more
  *	shrinking   the floor rose by less than the largest fall, and the trend goes down
- *	init	    what grew after the first fifth of a process's life is less than the largest fall, or is at
- *		    most three rises and less than half of all. (Of what did not begin with its
- *		    process: plateau)
+ *	init	    what grew after the first fifth of a process's life is less than the largest
+ *		    fall, or is at most three rises and less than half of all. (Of what did not
+ *		    begin with its process: plateau)
  *	step	    grown in at most three intervals, or with no trend to be seen
- *	plateau	    what came last (a half of the
- *		    curve, two thirds of that, and so on) certainly grows by less than half of the whole trend.
- *		    The trend says whether it grows at all
+ *	plateau	    what came last (a half of the curve, two thirds of that, and so on) certainly
+ *		    grows by less than half of the whole trend. The trend says whether it grows
  *	steady	    the trend goes up: its 95 % interval is above 0
  *
- * The trend is that of the curve from its first growth on, without its first fifth if more than twice
- * its share was grown there. Where its later half certainly has another
- * trend than all of it, that of the later half, and so on; of a plateau that
- * of what came last. That is: how it grows now.
+ * The trend is that of the curve from its first growth on, without its first fifth if more than
+ * twice its share was grown there. Where its later half certainly has another trend than all of it,
+ * that of the later half, and so on; of a plateau that of what came last: how it grows now.
  */
 #ifndef MEMTRACE_ANALYZE_GROWTH_H
 #define MEMTRACE_ANALYZE_GROWTH_H

@@ -7,9 +7,9 @@
  * read the same - equal module and offset in every frame, equally cut - are one row: the same code
  * mapped twice is still one leak. Different processes never share a row.
  *
- * Rows come in the order of their verdicts (see verdict.h; leaking first); of one verdict the largest
- * first; of equally large ones the one with the oldest block first; then by site id, so that the
- * order is the same every time.
+ * Rows come in the order of their verdicts (see verdict.h; leaking first); of one verdict the
+ * largest first; of equally large ones the one with the oldest block first; then by site id, so
+ * that the order is the same every time.
  */
 #ifndef MEMTRACE_ANALYZE_LEAKS_H
 #define MEMTRACE_ANALYZE_LEAKS_H

@@ -24,8 +24,8 @@ static void swap(double *a, double *b)
 	*b = kept;
 }
 
-/* Puts the nth smallest of values[from..to) where it would be if they were sorted; what is before it
- * is not larger, what is behind it not smaller (Hoare's selection). */
+/* Puts the nth smallest of values[from..to) where it would be if they were sorted; what is before
+ * it is not larger, what is behind it not smaller (Hoare's selection). */
 static double select_nth(double *values, size_t from, size_t to, size_t nth)
 {
 	while (to - from > 1) {
@@ -95,8 +95,7 @@ static void theil_sen(const struct trend_point *points, size_t cnt, double quant
 	middle = pair_cnt / 2;
 	trend->slope = select_nth(slopes, 0, pair_cnt, middle);
 	trend->low = low < middle ? select_nth(slopes, 0, middle, low) : trend->slope;
-	trend->high = high > middle ? select_nth(slopes, middle + 1, pair_cnt, high) :
-				      trend->slope;
+	trend->high = high > middle ? select_nth(slopes, middle + 1, pair_cnt, high) : trend->slope;
 	if (pair_cnt % 2 == 0) {
 		double below = slopes[0];
 
@@ -138,9 +137,9 @@ static void put_middle(const struct trend_point *points, size_t cnt, struct tren
 	trend->mid_bytes = median_of(off, cnt);
 }
 
-/* Do points tell of their neighbours? The correlation of what neighbours are beside the line, when it is
- * more than one standard deviation (1 / sqrt(n)) of that of points that do not; or when there is any
- * and they are too few to be sure. */
+/* Do points tell of their neighbours? The correlation of what neighbours are beside the line, when
+ * it is more than one standard deviation (1 / sqrt(n)) of that of points that do not; or when there
+ * is any and they are too few to be sure. */
 static bool hangs_together(const struct trend_point *points, size_t cnt, const struct trend *trend)
 {
 	double before = 0, products = 0, squares = 0;

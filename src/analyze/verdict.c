@@ -8,8 +8,8 @@
 #define BINS_PER_S 64.0 /* the unit of memtrace_ages */
 #define KEPT_SHARE_MIN 0.5
 #define INTERVALS_MIN 16 /* with fewer, one in five random walks grows steadily */
-#define LIFE_SHARE 5 /* a fifth of a life is its start, and its end */
-#define FEW_BLOCKS 3 /* need not be one of many to come */
+#define LIFE_SHARE 5	 /* a fifth of a life is its start, and its end */
+#define FEW_BLOCKS 3	 /* need not be one of many to come */
 #define DAY_S 86400.0
 #define MIB 1048576.0
 
@@ -42,8 +42,7 @@ static enum leak_made made_when(const struct leak *leak, const struct life *life
 		return LEAK_MADE_UNKNOWN;
 	if (leak->youngest_age_s >= life_s - life_s / LIFE_SHARE)
 		return LEAK_MADE_AT_START;
-	return leak->oldest_age_s <= life_s / LIFE_SHARE ? LEAK_MADE_AT_END :
-							     LEAK_MADE_THROUGHOUT;
+	return leak->oldest_age_s <= life_s / LIFE_SHARE ? LEAK_MADE_AT_END : LEAK_MADE_THROUGHOUT;
 }
 
 /* Bytes of the row by age; false when that is not known of all of them. */
@@ -94,9 +93,9 @@ static enum leak_verdict verdict_of(const struct leak *leak, uint64_t min_leak_b
 	switch (growth->shape) {
 	case GROWTH_UNKNOWN:
 		return leak->made != LEAK_MADE_AT_START && leak->live_blocks > FEW_BLOCKS &&
-				       leak->live_bytes >= min_leak_bytes ?
-			       LEAK_SUSPECT :
-			       LEAK_STEADY;
+				       leak->live_bytes >= min_leak_bytes
+			       ? LEAK_SUSPECT
+			       : LEAK_STEADY;
 	case GROWTH_FLAT:
 	case GROWTH_SAW_TOOTH:
 	case GROWTH_SHRINKING:
@@ -113,9 +112,9 @@ static enum leak_verdict verdict_of(const struct leak *leak, uint64_t min_leak_b
 	case GROWTH_STEADY:
 		if (growth->grown_bytes < min_leak_bytes)
 			break;
-		return leak->kept_share < KEPT_SHARE_MIN || growth->interval_cnt < INTERVALS_MIN ?
-			       LEAK_SUSPECT :
-			       LEAK_LEAKING;
+		return leak->kept_share < KEPT_SHARE_MIN || growth->interval_cnt < INTERVALS_MIN
+			       ? LEAK_SUSPECT
+			       : LEAK_LEAKING;
 	}
 	return LEAK_STEADY;
 }
@@ -218,8 +217,8 @@ const char *leak_verdict_name(enum leak_verdict verdict)
 const char *leak_impact_name(enum leak_impact impact)
 {
 	static const char *const names[] = {
-		[LEAK_IMPACT_NONE] = NULL,   [LEAK_LOW] = "low",	   [LEAK_MEDIUM] = "medium",
-		[LEAK_HIGH] = "high", [LEAK_CRITICAL] = "critical",
+		[LEAK_IMPACT_NONE] = NULL, [LEAK_LOW] = "low",		 [LEAK_MEDIUM] = "medium",
+		[LEAK_HIGH] = "high",	   [LEAK_CRITICAL] = "critical",
 	};
 
 	return names[impact];

@@ -2,18 +2,19 @@
 /*
  * verdict.h - is a call path that holds old memory leaking, and how bad is it?
  *
- *	leaking  its curve grows steadily (growth.h), by min_leak_bytes or more; and, where the ages of its
- *		 blocks can tell, at least half of what it added a while ago is there still
- *	suspect  it grows steadily, but its blocks are replaced by new ones, or there are less than 16
- *		 intervals to conclude that from; it grew in steps; it
- *		 levels off and still grows; or there is no curve, and what is left is four blocks or
- *		 more of min_leak_bytes or more, not all made at the start
- *	steady	 everything else: it did all its growing at the start or in one step, levelled off, goes
- *		 up and down, shrinks, does not change, or grew by less than min_leak_bytes
+ *	leaking  its curve grows steadily (growth.h), by min_leak_bytes or more, which 16 intervals
+ *		 or more show; and, where the ages of its blocks can tell, at least half of what it
+ *		 added a while ago is there still
+ *	suspect  it grows steadily, but its blocks are replaced by new ones, or the intervals are
+ *		 fewer; it grew in steps; it levels off and still grows; or there is no curve, and
+ *		 what is left is four blocks or more of min_leak_bytes or more, not all made at the
+ *		 start
+ *	steady	 everything else: it did all its growing at the start or in one step, levelled off,
+ *		 goes up and down, shrinks, does not change, or grew by less than min_leak_bytes
  *
- * The ages that can tell: octaves of the histogram that lie between an eighth and three quarters of the
- * time the trend is of. Younger blocks may be work that goes on; older ones may be from
- * before the trend.
+ * The ages that can tell: octaves of the histogram that lie between an eighth and three quarters of
+ * the time the trend is of. Younger blocks may be work that goes on; older ones may be from before
+ * the trend.
  *
  * The impact is the highest of these, of what is not steady:
  *

@@ -13,7 +13,7 @@
 
 #define LOOK_MIN_S 0.1
 #define LOOK_AGAIN_S 1.0 /* where it could not look */
-#define COST_TIMES 100 /* a look takes a hundredth of the time until the next, at most */
+#define COST_TIMES 100	 /* a look takes a hundredth of the time until the next, at most */
 
 static double cpu_s(void)
 {
@@ -76,8 +76,8 @@ static void remember(struct watch *watch, uint64_t site)
 	grown[watch->said_cnt++] = site;
 }
 
-/* Does any call path grow that was not told of? Counters are enough for that; what they cannot say, the
- * stack and the ages of blocks, costs more. */
+/* Does any call path grow that was not told of? Counters are enough for that; what they cannot say,
+ * the stack and the ages of blocks, costs more. */
 static bool any_grows(const struct watch *watch, const struct report *report,
 		      const struct memtrace_snapshot *counters)
 {

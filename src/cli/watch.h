@@ -2,10 +2,10 @@
 /*
  * watch.h - keeps the series of a session while it runs, and says leaks as they show.
  *
- * It looks at the counters ten times a second at first, less often as the series gets longer (it keeps
- * about a hundred points, see model/series.h), and never more than takes 1 % of a processor. Every
- * --leak-interval it judges all curves; what is leaking is said once, with its stack. Where reports
- * come as often, they say it.
+ * It looks at the counters ten times a second at first, less often as the series gets longer (it
+ * keeps about a hundred points, see model/series.h), and never more than takes 1 % of a processor.
+ * Every --leak-interval it judges all curves; what is leaking is said once, with its stack. Where
+ * reports come as often, they say it.
  *
  * Without memory for the series there is none, and verdicts say that growth is not known.
  */

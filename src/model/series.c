@@ -145,8 +145,8 @@ static int table_grow(struct series *series, struct table *table)
 		return -ENOMEM;
 	free(table->slots);
 	table->slots = slots;
-	series->bytes += (cap - table->cap) * sizeof(*rows) +
-			 (slot_cnt - table->slot_cnt) * sizeof(*slots);
+	series->bytes +=
+		(cap - table->cap) * sizeof(*rows) + (slot_cnt - table->slot_cnt) * sizeof(*slots);
 	table->slot_cnt = slot_cnt;
 	table->cap = cap;
 	for (size_t i = 0; i < table->cnt; i++)
@@ -440,8 +440,7 @@ static const struct history *find_life(const struct series *series, uint64_t pro
 	return history;
 }
 
-size_t series_of_process(const struct series *series, uint64_t process,
-			 struct series_point *points)
+size_t series_of_process(const struct series *series, uint64_t process, struct series_point *points)
 {
 	const struct life *life;
 	uint32_t first;

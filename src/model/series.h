@@ -39,8 +39,8 @@ struct series *series_new(size_t max_bytes);
 void series_destroy(struct series *series); /* takes NULL */
 
 /* Takes live_bytes and alloc_bytes of every process and site, and nothing else. Processes that
- * ended before the snapshot appended last may be missing. 0 or -ENOMEM; the series stays usable, and
- * may lack some of this snapshot's figures. */
+ * ended before the snapshot appended last may be missing. 0 or -ENOMEM; the series stays usable,
+ * and may lack some of this snapshot's figures. */
 int series_append(struct series *series, const struct memtrace_snapshot *snapshot);
 
 /* How far apart snapshots have to be to be kept; nearer ones only move the newest tick. */

@@ -34,7 +34,8 @@ static void put_steps(struct strbuf *out, const struct growth *growth)
 	if (growth->grown_cnt == 1)
 		strbuf_printf(out, "grew once, by %s, at %s", bytes.text, last.text);
 	else
-		strbuf_printf(out, "grew in %s of %s intervals, by %s in all, without a steady trend",
+		strbuf_printf(out,
+			      "grew in %s of %s intervals, by %s in all, without a steady trend",
 			      units_count(growth->grown_cnt).text,
 			      units_count(growth->interval_cnt).text, bytes.text);
 }
@@ -59,8 +60,8 @@ static bool put_shape(struct strbuf *out, const struct leaks_result *leaks, cons
 
 	switch (growth->shape) {
 	case GROWTH_UNKNOWN:
-		strbuf_puts(out, leaks->params.series ? "seen for too short a time to tell growth" :
-							"how it grew is not known");
+		strbuf_puts(out, leaks->params.series ? "seen for too short a time to tell growth"
+						      : "how it grew is not known");
 		break;
 	case GROWTH_FLAT:
 		if (growth->largest_fall_bytes || growth->grown_cnt)
@@ -248,9 +249,9 @@ void leak_put_headline(struct page *page, const struct memtrace_snapshot *snapsh
 void forecast_put(struct page *page, const struct memtrace_snapshot *snapshot,
 		  const struct forecast *forecast)
 {
-	const struct forecast_row *row = forecast->has_tree	? &forecast->tree :
-					 forecast->row_cnt ? forecast->rows :
-							     NULL;
+	const struct forecast_row *row = forecast->has_tree  ? &forecast->tree
+					 : forecast->row_cnt ? forecast->rows
+							     : NULL;
 	const struct memtrace_process *process;
 	struct strbuf *line = &page->line;
 

@@ -17,8 +17,8 @@
 
 #define LEAK_REASONS 4
 
-/* Adds one of the reasons for the verdict, numbered from 0 to LEAK_REASONS - 1. False: that one does
- * not apply, and nothing was added. */
+/* Adds one of the reasons for the verdict, numbered from 0 to LEAK_REASONS - 1. False: that one
+ * does not apply, and nothing was added. */
 bool leak_put_reason(struct strbuf *out, const struct leaks_result *leaks, const struct leak *leak,
 		     size_t number);
 
