@@ -317,8 +317,13 @@ static int append_process(struct series *series, const struct memtrace_process *
 static int append_site(struct series *series, const struct memtrace_site *site)
 {
 	struct history *process = table_find(&series->processes, site->process), *history;
+	const struct life *life;
 
-	if (!process || series->lives[process - series->processes.rows].over)
+	if (!process || !process->cnt)
+		return 0;
+	life = &series->lives[process - series->processes.rows];
+	/* of a life that is one point long there is nothing to tell, and such processes are many */
+	if (life->over || (life->to_s < INFINITY && process->points[0].tick == life->last_tick))
 		return 0;
 	history = table_find(&series->sites, site->id);
 	if (!history) {

@@ -9,7 +9,8 @@
  *
  * A history is the points at which something changed, so one that never changes costs one point.
  * Call paths are known by their id. Time only goes forward: what is appended as earlier than the
- * newest tick is taken as of that tick. A process that is missing in a snapshot is over.
+ * newest tick is taken as of that tick. A process that is missing in a snapshot is over. Call paths
+ * of a process that came and went between two ticks have no history.
  *
  * A curve is a history in full: a point for each tick of its process's life, strictly later than
  * the one before, and first of all 0 bytes when the account of the process began.

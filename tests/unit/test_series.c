@@ -217,9 +217,13 @@ Test(series, a_process_that_came_and_went_between_snapshots_has_its_end)
 	p->started_s = 1.25;
 	p->ended_s = 1.5;
 	p->live_bytes = 300;
+	fixture_holds(s, 9, 300)->process = 2;
 	fixture_append(series, s);
 	size_t cnt = series_of_process(series, 2, points);
+	uint64_t id = 9;
 
+	cr_expect_eq(series_of_sites(series, 2, &id, 1, points), 0, "of that nothing can be told");
+	cnt = series_of_process(series, 2, points);
 	expect_sound(cnt);
 	cr_assert_eq(cnt, 2);
 	cr_expect_eq(points[0].t_s, 1.25);
