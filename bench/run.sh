@@ -11,6 +11,9 @@ lib=/usr/lib/$(gcc -print-multiarch)
 "$build/bench/tables" "$lib"/ld-linux-*.so.* "$lib"/{libm.so.6,libc.so.6,libstdc++.so.6,libcrypto.so.3} \
 	"$(readlink -f /usr/bin/python3)" "$(gcc -print-prog-name=cc1)" "$lib"/libLLVM-??.so.1
 echo
+echo "== judging 10,000 call paths =="
+"$build/bench/analyze"
+echo
 echo "== sampled sessions: are intervals what they say? =="
 "$build/bench/sampling" "$build"
 echo

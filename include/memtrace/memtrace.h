@@ -68,6 +68,14 @@ struct memtrace_frame {
 	bool inlined;
 };
 
+/* Live blocks by age: [0] less than 1/64 s, [i] at least 2^(i-1)/64 s and less than 2^i/64 s, the last
+ * without an end (2^22/64 s are 18 hours). Of a sample the bins are estimates, each rounded for
+ * itself. */
+#define MEMTRACE_AGE_BINS 24
+struct memtrace_ages {
+	uint64_t blocks[MEMTRACE_AGE_BINS], bytes[MEMTRACE_AGE_BINS];
+};
+
 /* A call path of one process. Ages are of live blocks, at the snapshot or at the process's end. */
 struct memtrace_site {
 	uint64_t id;	   /* unique in the session */
@@ -85,6 +93,7 @@ struct memtrace_site {
 	uint32_t frame_cnt;
 	uint32_t stack_end; /* index into snapshot.stack_quality: why the stack ended */
 	const struct memtrace_estimates *estimates; /* NULL: counted exactly */
+	const struct memtrace_ages *ages; /* NULL: no live blocks, or not known */
 };
 
 enum memtrace_ended_by {
@@ -152,6 +161,7 @@ struct memtrace_crossing {
 struct memtrace_limit {
 	uint64_t bytes; /* 0: no limit */
 	enum memtrace_limit_scope scope;
+	uint32_t tree_cnt;    /* of scope TREE: trees that it is of, each by itself */
 	bool exceeded;	      /* of anything in the session, ever */
 	double exceeded_at_s; /* first crossing, as the next three */
 	uint64_t process;     /* id of the crosser */
@@ -331,6 +341,13 @@ MEMTRACE_API int memtrace_detach(struct memtrace *session);
 
 /* Takes a snapshot. The caller owns *snapshot: memtrace_snapshot_free. It stays valid after close. */
 MEMTRACE_API int memtrace_snapshot_take(struct memtrace *session,
+					struct memtrace_snapshot **snapshot);
+
+/* A snapshot without all that takes time: no stacks, no names, no look at blocks; for who wants to
+ * know often how a heap goes on. It has duration_s; of processes that run, or ended since the last call, id,
+ * pid, started_s, ended_s, ended_by, since_attach, live_bytes and alloc_bytes; of their call paths id,
+ * process, live_bytes and alloc_bytes. Everything else is unset. */
+MEMTRACE_API int memtrace_counters_take(struct memtrace *session,
 					struct memtrace_snapshot **snapshot);
 
 /* The last failure of this session as one sentence with a remedy; owned by the session. NULL

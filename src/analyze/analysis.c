@@ -16,6 +16,9 @@ int analysis_init(struct analysis *analysis, const struct memtrace_snapshot *sna
 	err = leaks_find(snapshot, params ? &params->leaks : NULL, &analysis->arena,
 			 &analysis->leaks);
 	if (!err)
+		err = forecast_find(snapshot, &analysis->leaks, &analysis->arena,
+				    &analysis->forecast);
+	if (!err)
 		err = ranking_find(snapshot, &analysis->arena, &analysis->ranking);
 	if (err)
 		analysis_fini(analysis);

@@ -7,6 +7,7 @@
 #ifndef MEMTRACE_ANALYZE_ANALYSIS_H
 #define MEMTRACE_ANALYZE_ANALYSIS_H
 
+#include "analyze/forecast.h"
 #include "analyze/leaks.h"
 #include "analyze/overhead.h"
 #include "analyze/pressure.h"
@@ -25,6 +26,7 @@ struct analysis {
 	struct pressure pressure;
 	struct rates rates;
 	struct overhead overhead;
+	struct forecast forecast;
 	struct arena arena;
 };
 

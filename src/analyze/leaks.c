@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analyze/verdict.h"
 #include "model/estimate.h"
 #include "model/snapshot.h"
 
@@ -184,6 +185,8 @@ static int leak_order(const void *left, const void *right)
 {
 	const struct leak *a = left, *b = right;
 
+	if (a->verdict != b->verdict)
+		return a->verdict < b->verdict ? -1 : 1;
 	if (a->live_bytes != b->live_bytes)
 		return a->live_bytes > b->live_bytes ? -1 : 1;
 	if (a->oldest_age_s != b->oldest_age_s)
@@ -233,6 +236,7 @@ static int leaks_fill(const struct memtrace_snapshot *snapshot, const struct gro
 	}
 	estimate_bound(&result->total_blocks_95, result->total_blocks, ESTIMATE_NO_STEP);
 	estimate_bound(&result->total_bytes_95, result->total_bytes, ESTIMATE_NO_STEP);
+	verdicts_find(snapshot, result);
 	if (result->total_rows)
 		qsort(result->rows, result->total_rows, sizeof(*result->rows), leak_order);
 	keep = result->params.top;

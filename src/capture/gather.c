@@ -15,6 +15,7 @@ struct ages {
 	uint64_t oldest_ns, youngest_ns;
 	uint64_t aged_blocks, aged_bytes, aged_youngest_ns;
 	struct spread live, aged;
+	struct memtrace_ages by_age;
 };
 
 struct block_pass {
@@ -25,13 +26,26 @@ struct block_pass {
 	uint32_t site_end;
 };
 
+/* Ages are of this moment. */
+static uint64_t now_of(const struct block_pass *pass, const struct mt_acct *a)
+{
+	return a->end_ns ? a->end_ns : pass->options->now_ns;
+}
+
 static bool is_aged(const struct block_pass *pass, const struct mt_acct *a, uint64_t born_ns)
 {
-	uint64_t now = a->end_ns ? a->end_ns : pass->options->now_ns;
-
 	if (a->end_ns && !pass->options->min_age_at_exit)
 		return true;
-	return born_ns + pass->options->min_age_ns <= now;
+	return born_ns + pass->options->min_age_ns <= now_of(pass, a);
+}
+
+/* Number of the bin an age is in (see memtrace.h). */
+static unsigned int age_bin(uint64_t age_ns)
+{
+	uint64_t units = age_ns / (1000000000 / 64);
+	unsigned int bin = units ? 64 - (unsigned int)__builtin_clzll(units) : 0;
+
+	return bin < MEMTRACE_AGE_BINS ? bin : MEMTRACE_AGE_BINS - 1;
 }
 
 /* What one block of a sample adds (see weight.h; the probes do the same for what was allocated). */
@@ -53,8 +67,9 @@ static void see_block(void *ctx, const struct table_block *block)
 {
 	struct block_pass *pass = ctx;
 	bool weighted = pass->tables->weighted;
-	uint64_t born_ns = block->born_ns, bytes = block->size;
+	uint64_t born_ns = block->born_ns, bytes = block->size, now_ns;
 	struct ages *ages;
+	unsigned int bin;
 
 	if (block->acct >= pass->tables->acct_cnt || !pass->slots[block->acct] ||
 	    block->site >= pass->site_end)
@@ -64,6 +79,10 @@ static void see_block(void *ctx, const struct table_block *block)
 		bytes = mt_weight_bytes(block->size, block->count);
 		spread_block(&ages->live, block, bytes);
 	}
+	now_ns = now_of(pass, &pass->tables->accts[block->acct]);
+	bin = age_bin(now_ns > born_ns ? now_ns - born_ns : 0);
+	ages->by_age.blocks[bin] += block->count;
+	ages->by_age.bytes[bin] += bytes;
 	ages->blocks += block->count;
 	ages->bytes += bytes;
 	if (!ages->oldest_ns || born_ns < ages->oldest_ns)
@@ -171,6 +190,14 @@ static uint64_t older(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+static void ages_add(struct memtrace_ages *into, const struct memtrace_ages *more)
+{
+	for (unsigned int bin = 0; bin < MEMTRACE_AGE_BINS; bin++) {
+		into->blocks[bin] += more->blocks[bin];
+		into->bytes[bin] += more->bytes[bin];
+	}
+}
+
 static void site_merge(struct site_record *into, const struct site_record *twin)
 {
 	into->alloc_blocks += twin->alloc_blocks;
@@ -189,6 +216,10 @@ static void site_merge(struct site_record *into, const struct site_record *twin)
 	spread_add(&into->alloc, &twin->alloc);
 	spread_add(&into->live, &twin->live);
 	spread_add(&into->aged, &twin->aged);
+	if (!into->ages)
+		into->ages = twin->ages;
+	else if (twin->ages)
+		ages_add(into->ages, twin->ages);
 }
 
 /* Among sites with equal stacks the one that is the same, or NULL. A site whose places are not known was
@@ -245,6 +276,8 @@ static void count_whole_blocks(struct account_record *r, bool sampled)
 		site->live_blocks = whole_blocks(site->live_blocks);
 		site->aged_blocks = whole_blocks(site->aged_blocks);
 		live += site->live_blocks;
+		for (unsigned int bin = 0; site->ages && bin < MEMTRACE_AGE_BINS; bin++)
+			site->ages->blocks[bin] = whole_blocks(site->ages->blocks[bin]);
 		spread_add(&r->alloc, &site->alloc);
 		spread_add(&r->live, &site->live);
 	}
@@ -294,17 +327,43 @@ static int make_room(const struct tables *t, uint32_t site_end, struct account_r
 	return 0;
 }
 
+/* Most sites have no live blocks, so nothing to tell of their ages. */
+static int make_age_room(const struct tables *t, uint32_t site_end, struct account_record *records,
+			 int cnt, const uint32_t *record_of, const struct ages *ages)
+{
+	uint32_t room[cnt + 1];
+
+	memset(room, 0, sizeof(room));
+	for (uint32_t site = 1; site < site_end; site++) {
+		const struct mt_site *s = ages[site].blocks ? tables_site(t, site) : NULL;
+
+		if (s && s->acct && s->acct < t->acct_cnt && record_of[s->acct])
+			room[record_of[s->acct] - 1]++;
+	}
+	for (int i = 0; i < cnt; i++) {
+		records[i].ages = room[i] ? calloc(room[i], sizeof(*records[i].ages)) : NULL;
+		records[i].age_cnt = room[i];
+		if (room[i] && !records[i].ages)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* ages NULL: nothing was looked at but counters. */
 static void fill(const struct tables *t, uint32_t site_end, struct account_record *records, int cnt,
 		 const uint32_t *record_of, const struct ages *ages)
 {
+	static const struct ages none;
 	uint64_t pc_room[cnt + 1];
-	uint32_t site_room[cnt + 1];
+	uint32_t site_room[cnt + 1], age_room[cnt + 1];
 
 	for (int i = 0; i < cnt; i++) {
 		pc_room[i] = records[i].pc_cnt;
 		site_room[i] = records[i].site_cnt;
+		age_room[i] = records[i].age_cnt;
 		records[i].pc_cnt = 0;
 		records[i].site_cnt = 0;
+		records[i].age_cnt = 0;
 	}
 	for (uint32_t site = 1; site < site_end; site++) {
 		const struct mt_site *s = tables_site(t, site);
@@ -319,14 +378,34 @@ static void fill(const struct tables *t, uint32_t site_end, struct account_recor
 		    r->site_cnt >= site_room[r - records])
 			continue;
 		out = &r->sites[r->site_cnt];
-		take_site(out, s, &r->acct, site, &ages[site]);
-		if (t->weighted)
+		take_site(out, s, &r->acct, site, ages ? &ages[site] : &none);
+		if (!ages)
+			out->live_bytes = s->live_bytes > 0 ? s->live_bytes : 0;
+		else if (ages[site].blocks && r->age_cnt < age_room[r - records])
+			out->ages = &r->ages[r->age_cnt++];
+		if (out->ages)
+			*out->ages = ages[site].by_age;
+		if (t->weighted && ages)
 			take_spread(out, s, &ages[site]);
 		out->pcs = r->pcs + r->pc_cnt;
 		out->frame_cnt = tables_frames(t, s, r->pcs + r->pc_cnt);
 		r->pc_cnt += out->frame_cnt;
 		r->site_cnt++;
 	}
+}
+
+static int look_at_blocks(const struct tables *t, const bool *slots,
+			  const struct gather_options *options, uint32_t site_end,
+			  struct ages **ages)
+{
+	struct block_pass pass = { t, slots, options, calloc(site_end, sizeof(**ages)), site_end };
+	int err = pass.ages ? tables_each_block(t, see_block, &pass) : -ENOMEM;
+
+	if (err)
+		free(pass.ages);
+	else
+		*ages = pass.ages;
+	return err;
 }
 
 int gather_accounts(const struct tables *t, const bool *slots, const struct gather_options *options,
@@ -354,19 +433,17 @@ int gather_accounts(const struct tables *t, const bool *slots, const struct gath
 	}
 	/* after the accounts: the site where one crossed its limit is among these */
 	site_end = tables_site_end(t);
-	ages = calloc(site_end, sizeof(*ages));
-	err = ages ? make_room(t, site_end, records, cnt, record_of) : -ENOMEM;
-	if (err)
-		goto out;
-	struct block_pass pass = { t, slots, options, ages, site_end };
-
-	err = tables_each_block(t, see_block, &pass);
+	err = make_room(t, site_end, records, cnt, record_of);
+	if (!err && !options->counters_only)
+		err = look_at_blocks(t, slots, options, site_end, &ages);
+	if (!err && ages)
+		err = make_age_room(t, site_end, records, cnt, record_of, ages);
 	if (err)
 		goto out;
 	fill(t, site_end, records, cnt, record_of, ages);
 	for (int i = 0; i < cnt; i++) {
 		merge_twins(&records[i]);
-		if (t->weighted)
+		if (t->weighted && !options->counters_only)
 			count_whole_blocks(&records[i], t->sampled);
 		add_up(&records[i]);
 	}
@@ -386,6 +463,8 @@ void account_record_fini(struct account_record *r)
 {
 	free(r->sites);
 	free(r->pcs);
+	free(r->ages);
 	r->sites = NULL;
 	r->pcs = NULL;
+	r->ages = NULL;
 }

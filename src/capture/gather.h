@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "memtrace/abi.h"
+#include "memtrace/memtrace.h"
 
 struct tables;
 
@@ -37,6 +38,7 @@ struct site_record {
 	uint64_t oldest_ns, youngest_ns; /* times of birth */
 	uint64_t aged_blocks, aged_bytes, aged_youngest_ns;
 	struct spread alloc, live, aged;
+	struct memtrace_ages *ages; /* into account_record.ages; NULL: no live blocks */
 	const uint64_t *pcs; /* into account_record.pcs */
 };
 
@@ -51,12 +53,15 @@ struct account_record {
 	uint32_t site_cnt;
 	uint64_t *pcs;
 	uint64_t pc_cnt;
+	struct memtrace_ages *ages; /* of sites with live blocks */
+	uint32_t age_cnt;
 };
 
 struct gather_options {
 	uint64_t now_ns;
 	uint64_t min_age_ns;  /* of aged blocks */
 	bool min_age_at_exit; /* else every block of an ended account is aged */
+	bool counters_only; /* without a look at blocks: live_blocks and all about ages stay 0 */
 };
 
 /* Fills one record per marked slot, in slot order; the caller owns *records (account_record_fini

@@ -21,17 +21,6 @@
 #include "capture/widen.h"
 #include "model/snapshot.h"
 
-/* Unique in a session: site numbers are used again after their account, account ids never. */
-static uint64_t site_id(uint64_t acct_id, uint32_t number)
-{
-	return acct_id << MT_SITE_BITS | number;
-}
-
-static double since_ready(const struct memtrace *s, uint64_t ns)
-{
-	return ((double)ns - (double)s->ready_ns) / 1e9;
-}
-
 static double age(uint64_t born_ns, uint64_t now_ns)
 {
 	if (!born_ns)
@@ -39,7 +28,7 @@ static double age(uint64_t born_ns, uint64_t now_ns)
 	return born_ns < now_ns ? (now_ns - born_ns) / 1e9 : 0;
 }
 
-static void take_end(struct memtrace_process *p, const struct mt_acct *a)
+void report_take_end(struct memtrace_process *p, const struct mt_acct *a)
 {
 	switch (a->ended_by) {
 	case MT_ENDED_EXEC:
@@ -105,9 +94,9 @@ static int add_process(const struct memtrace *s, struct memtrace_snapshot *snap,
 	p->comm = snapshot_intern(snap, a->comm);
 	p->exe = snapshot_intern(snap, exe);
 	p->lane = lane_name(a->lane);
-	take_end(p, a);
-	p->started_s = since_ready(s, a->start_ns);
-	p->ended_s = a->end_ns ? since_ready(s, a->end_ns) : -1;
+	report_take_end(p, a);
+	p->started_s = session_since_ready(s, a->start_ns);
+	p->ended_s = a->end_ns ? session_since_ready(s, a->end_ns) : -1;
 	p->allocs = r->allocs;
 	p->frees = r->frees;
 	p->reallocs = a->reallocs;
@@ -117,7 +106,7 @@ static int add_process(const struct memtrace *s, struct memtrace_snapshot *snap,
 	p->live_blocks = p->allocs > p->frees ? p->allocs - p->frees : 0;
 	p->peak_bytes = a->peak_bytes;
 	p->peak_blocks = a->peak_blocks;
-	p->peak_at_s = a->peak_at_ns ? since_ready(s, a->peak_at_ns) : 0;
+	p->peak_at_s = a->peak_at_ns ? session_since_ready(s, a->peak_at_ns) : 0;
 	p->peak_unattributed_bytes = (int64_t)(a->peak_bytes - at_peak_bytes);
 	p->failed_allocs = a->failed_allocs;
 	p->inherited_frees = a->inherited_frees;
@@ -160,7 +149,7 @@ static int add_site(struct memtrace *s, struct memtrace_snapshot *snap,
 			     site->frame_cnt, s->options.stacks == MEMTRACE_STACKS_FP, &named);
 	if (cnt < 0)
 		return cnt;
-	out = snapshot_add_site(snap, site_id(r->acct.id, site->number), r->acct.id, cnt);
+	out = snapshot_add_site(snap, session_site_id(r->acct.id, site->number), r->acct.id, cnt);
 	if (!out) {
 		free(named);
 		return -ENOMEM;
@@ -189,6 +178,14 @@ static int add_site(struct memtrace *s, struct memtrace_snapshot *snap,
 	out->aged_bytes = site->aged_bytes;
 	out->aged_youngest_s = age(site->aged_youngest_ns, now);
 	out->stack_end = cnt && is_root(out->frames[cnt - 1].symbol) ? MT_END_COMPLETE : site->stack_end;
+	if (site->ages) {
+		struct memtrace_ages *ages = arena_alloc(snapshot_arena(snap), sizeof(*ages));
+
+		if (!ages)
+			return -ENOMEM;
+		*ages = *site->ages;
+		out->ages = ages;
+	}
 	return r->estimated ? estimates_of_site(snap, out, site) : 0;
 }
 
@@ -217,9 +214,9 @@ static int add_crossing(const struct memtrace *s, struct memtrace_snapshot *snap
 			uint64_t acct_id, uint32_t site, uint64_t usage_bytes)
 {
 	struct memtrace_crossing crossing = {
-		.at_s = since_ready(s, ns),
+		.at_s = session_since_ready(s, ns),
 		.process = acct_id,
-		.site = site ? site_id(acct_id, site) : 0,
+		.site = site ? session_site_id(acct_id, site) : 0,
 		.usage_bytes = usage_bytes,
 	};
 
@@ -288,6 +285,16 @@ static int add_accounts(struct memtrace *s, struct memtrace_snapshot *snap,
 	return err;
 }
 
+/* Those that run, with those that ended since they were harvested: a final report has no next one. */
+void report_mark_slots(const struct memtrace *s, bool *slots)
+{
+	for (uint32_t slot = 1; slot < s->tables.acct_cnt; slot++) {
+		uint32_t state = __atomic_load_n(&s->tables.accts[slot].state, __ATOMIC_ACQUIRE);
+
+		slots[slot] = state == MT_ACCT_LIVE || (state == MT_ACCT_ENDED && !s->reported[slot]);
+	}
+}
+
 static int add_processes(struct memtrace *s, struct memtrace_snapshot *snap, uint64_t now)
 {
 	struct gather_options options = {
@@ -302,12 +309,7 @@ static int add_processes(struct memtrace *s, struct memtrace_snapshot *snap, uin
 
 	if (!slots)
 		return -ENOMEM;
-	/* with those that ended since they were harvested: a final report has no next one */
-	for (uint32_t slot = 1; slot < s->tables.acct_cnt; slot++) {
-		uint32_t state = __atomic_load_n(&s->tables.accts[slot].state, __ATOMIC_ACQUIRE);
-
-		slots[slot] = state == MT_ACCT_LIVE || (state == MT_ACCT_ENDED && !s->reported[slot]);
-	}
+	report_mark_slots(s, slots);
 	cnt = gather_accounts(&s->tables, slots, &options, &records);
 	free(slots);
 	if (cnt < 0)
@@ -383,6 +385,7 @@ static int take_limit(const struct memtrace *s, struct memtrace_snapshot *snap)
 							      MEMTRACE_LIMIT_TREE;
 	if (first)
 		last = s->root_cnt;
+	limit->tree_cnt = last - first + 1;
 	if (limit->scope == MEMTRACE_LIMIT_PROCESS) {
 		for (size_t i = 0; i < snap->process_cnt; i++) {
 			const struct memtrace_process *p = &snap->processes[i];
@@ -439,7 +442,7 @@ static int take_totals(const struct memtrace *s, struct memtrace_snapshot *snap)
 	/* what was live when a process ended is no longer part of the tree's heap, but stays part of
 	 * what it allocated and never freed: totals are sums over rows */
 	snap->totals.peak_bytes = all->peak_bytes;
-	snap->totals.peak_at_s = all->peak_at_ns ? since_ready(s, all->peak_at_ns) : 0;
+	snap->totals.peak_at_s = all->peak_at_ns ? session_since_ready(s, all->peak_at_ns) : 0;
 	if (snap->process_cnt == 1) { /* the same heap: then also the same order of events */
 		snap->totals.peak_bytes = snap->processes[0].peak_bytes;
 		snap->totals.peak_at_s = snap->processes[0].peak_at_s;
@@ -463,7 +466,7 @@ static const char *common_lane(const struct memtrace *s, const struct memtrace_s
 }
 
 /* Now; or when tracing ended, by detaching or because nothing was left to trace. */
-static uint64_t time_of_snapshot(const struct memtrace *s)
+uint64_t report_time(const struct memtrace *s)
 {
 	uint64_t last = 0;
 
@@ -484,14 +487,14 @@ int report_take(struct memtrace *s, struct memtrace_snapshot **out)
 
 	if (!snap)
 		return -ENOMEM;
-	now = time_of_snapshot(s);
+	now = report_time(s);
 	snap->tool_version = memtrace_version();
 	snap->target = snapshot_intern(snap, s->target_text);
 	snap->sampling = s->options.sampling;
 	snap->sample_bytes = s->options.sample_bytes;
 	snap->sampling_rate = s->options.sampling_rate;
 	snap->min_age_s = s->options.min_age_s;
-	snap->duration_s = since_ready(s, now);
+	snap->duration_s = session_since_ready(s, now);
 	clock_gettime(CLOCK_REALTIME, &wall);
 	snap->unix_time_ms = wall.tv_sec * 1000LL + wall.tv_nsec / 1000000;
 	/* in the last report names may take a while; until then the targets would be kept waiting */

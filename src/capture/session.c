@@ -679,6 +679,17 @@ int memtrace_snapshot_take(struct memtrace *s, struct memtrace_snapshot **snapsh
 	return 0;
 }
 
+int memtrace_counters_take(struct memtrace *s, struct memtrace_snapshot **snapshot)
+{
+	int err;
+
+	programs_read_batches(&s->programs);
+	err = counters_take(s, snapshot);
+	if (err)
+		return message_set(&s->error, err, "cannot read the counters: %s", strerror(-err));
+	return 0;
+}
+
 const char *memtrace_error(const struct memtrace *s)
 {
 	return s ? s->error.text : "out of memory";

@@ -114,6 +114,7 @@ struct memtrace {
 
 	struct past_account *past;
 	size_t past_cnt;
+	size_t past_counted; /* of those, by counters_take() */
 	bool *reported; /* by slot: ended and in past, but kept for its heirs */
 	char **exes;	/* by slot: path of the executable, when known */
 
@@ -190,5 +191,22 @@ void follow_load_maps(struct memtrace *s, pid_t pid); /* of a running process, f
 
 /* report.c */
 int report_take(struct memtrace *s, struct memtrace_snapshot **snapshot);
+uint64_t report_time(const struct memtrace *s); /* of a snapshot taken now */
+void report_mark_slots(const struct memtrace *s, bool *slots); /* accounts that are not past */
+void report_take_end(struct memtrace_process *process, const struct mt_acct *acct);
+
+/* counters.c */
+int counters_take(struct memtrace *s, struct memtrace_snapshot **snapshot);
+
+/* Unique in a session: site numbers are used again after their account, account ids never. */
+static inline uint64_t session_site_id(uint64_t acct_id, uint32_t number)
+{
+	return acct_id << MT_SITE_BITS | number;
+}
+
+static inline double session_since_ready(const struct memtrace *s, uint64_t ns)
+{
+	return ((double)ns - (double)s->ready_ns) / 1e9;
+}
 
 #endif

@@ -65,6 +65,10 @@ static const struct option_row rows[] = {
 	  "a number of seconds", "60", "younger blocks are no leaks (1; at exit 0)" },
 	{ NULL, 0, "min-size", "BYTES", VALUE_COUNT, AT(min_size_bytes), 0, BYTES_MAX,
 	  "a number of bytes", "4096", "leave out leaks smaller than this in all (0)" },
+	{ NULL, 0, "min-leak-bytes", "BYTES", VALUE_COUNT, AT(min_leak_bytes), 0, BYTES_MAX,
+	  "a number of bytes", "4096", "growth under this is no leak (1024)" },
+	{ NULL, 0, "leak-interval", "SECS", VALUE_DECIMAL, AT(leak_interval_s), 0, SECONDS_MAX,
+	  "a number of seconds", "30", "say new leaks this often (30; 0: never)" },
 	{ NULL, 0, "top", "N", VALUE_COUNT, AT(top), 1, 1000000, "a number of stacks", "20",
 	  "stacks to show (10); JSON has all" },
 	{ NULL, 0, "json", "FILE", VALUE_STRING, AT(json), 0, 0, "a file name", "report.json",
@@ -576,6 +580,8 @@ int options_parse(struct cli_options *options, int argc, char *const *argv, stru
 
 	*options = (struct cli_options){
 		.min_age_s = 1,
+		.min_leak_bytes = 1024,
+		.leak_interval_s = 30,
 		.top = 10,
 		.limit_mb = 250,
 		.stack_depth = 64,

@@ -49,6 +49,8 @@ struct cli_options {
 	double min_age_s;
 	bool min_age_given;
 	uint64_t min_size_bytes;
+	uint64_t min_leak_bytes;
+	double leak_interval_s; /* 0: leaks are told by reports only */
 	uint64_t top;
 
 	uint64_t limit_mb; /* 0: no limit */

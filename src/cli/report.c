@@ -214,7 +214,11 @@ static int write_json(struct report *report, const struct memtrace_snapshot *sna
 int report_write(struct report *report, const struct memtrace_snapshot *snapshot,
 		 struct message *why)
 {
-	struct analysis_params params = { .leaks.min_bytes = report->options->min_size_bytes };
+	struct analysis_params params = {
+		.leaks.min_bytes = report->options->min_size_bytes,
+		.leaks.min_leak_bytes = report->options->min_leak_bytes,
+		.leaks.series = report->series,
+	};
 	struct analysis analysis;
 	int err, text_err = 0;
 
@@ -267,6 +271,19 @@ void report_crossing(const struct report *report, const struct memtrace_snapshot
 		put_consequence(report, snapshot, crossing, &text);
 		strbuf_write(&text, STDERR_FILENO);
 	}
+	strbuf_fini(&text);
+}
+
+void report_leak(const struct report *report, const struct memtrace_snapshot *snapshot,
+		 const struct leaks_result *leaks, const struct leak *leak)
+{
+	struct text_options options = text_options(report, STDERR_FILENO);
+	struct strbuf text = STRBUF_INIT;
+
+	options.width = 0;
+	strbuf_puts(&text, "memtrace: ");
+	if (!text_leak_news(snapshot, leaks, leak, &options, &text))
+		strbuf_write(&text, STDERR_FILENO);
 	strbuf_fini(&text);
 }
 

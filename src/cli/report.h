@@ -12,12 +12,15 @@
 
 #include <stdbool.h>
 
+#include "analyze/leaks.h"
 #include "base/message.h"
 #include "cli/options.h"
 #include "memtrace/memtrace.h"
+#include "model/series.h"
 
 struct report {
 	const struct cli_options *options; /* borrowed */
+	const struct series *series; /* borrowed: how it came to what is reported; NULL: not known */
 	int text_fd;	 /* -1: no text */
 	int json_fd;	 /* what to write JSON to directly; -1: none */
 	bool json_owned; /* json_fd is ours to close */
@@ -38,6 +41,10 @@ int report_write(struct report *report, const struct memtrace_snapshot *snapshot
  * done about it. The crossing is one of the snapshot's. */
 void report_crossing(const struct report *report, const struct memtrace_snapshot *snapshot,
 		     const struct memtrace_crossing *crossing);
+
+/* Says on stderr that a call path is leaking, and where; a row of the leaks. */
+void report_leak(const struct report *report, const struct memtrace_snapshot *snapshot,
+		 const struct leaks_result *leaks, const struct leak *leak);
 
 /* Says on stderr, as one line, what was lost where no text report says it (quiet). */
 void report_losses(const struct report *report, const struct memtrace_snapshot *snapshot);

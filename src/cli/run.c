@@ -29,6 +29,7 @@
 #include "cli/signals.h"
 #include "cli/target.h"
 #include "cli/tree.h"
+#include "cli/watch.h"
 #include "memtrace/memtrace.h"
 
 #define NEVER 1e300
@@ -54,6 +55,7 @@ struct run {
 	bool wait_said;
 
 	struct overhead_news overhead;
+	struct watch watch;
 	struct crossings crossings;
 	uint64_t crossings_heard; /* when last looked */
 
@@ -237,6 +239,7 @@ static int report_live(struct run *run)
 		return session_failed(run, err);
 	crossings_say(&run->crossings, &run->report, snapshot);
 	set_rates(run, snapshot);
+	watch_take(&run->watch, &run->report, snapshot);
 	err = report_write(&run->report, snapshot, &why);
 	memtrace_snapshot_free(snapshot);
 	if (err == -EPIPE)
@@ -350,6 +353,7 @@ static void wait_for_something(struct run *run)
 	double now = now_s(), until = now + WAIT_MAX_S;
 
 	until = earlier(until, earlier(run->next_report, run->ends_at));
+	until = earlier(until, watch_due_s(&run->watch));
 	if (run->command_ended_at != NEVER && !run->wait_said)
 		until = earlier(until, run->command_ended_at + STRAGGLERS_S);
 	/* Rounded up, or the last millisecond would be spent spinning. */
@@ -380,6 +384,9 @@ static int step(struct run *run)
 	overhead_news_say(&run->overhead, run->options, run->session);
 	if (run->ending)
 		return 0;
+	err = watch_step(&run->watch, run->session, &run->report, now_s());
+	if (err)
+		return session_failed(run, err);
 	if (!running && ends_with_targets(run)) {
 		run->ending = TARGETS_ENDED;
 	} else if (memtrace_overhead_passed(run->session)) {
@@ -403,6 +410,7 @@ static void trace(struct run *run)
 	run->next_report = options->interval_s > 0 ? run->ready_at + options->interval_s : NEVER;
 	run->ends_at = options->duration_s > 0 ? run->ready_at + options->duration_s : NEVER;
 	run->command_ended_at = NEVER;
+	watch_begin(&run->watch, &run->report, run->ready_at);
 	while (!run->ending)
 		if (step(run))
 			run->ending = BROKEN;
@@ -497,6 +505,7 @@ static int finish(struct run *run)
 	crossings_say(&run->crossings, &run->report, snapshot);
 	say_what_is_left(run, snapshot);
 	set_rates(run, snapshot);
+	watch_take(&run->watch, &run->report, snapshot);
 	err = report_write(&run->report, snapshot, &why);
 	if (err && run->ending != BROKEN)
 		failed(run, err, &why);
@@ -528,5 +537,6 @@ int run(const struct cli_options *options)
 	report_fini(&run.report);
 	signals_close();
 	crossings_fini(&run.crossings);
+	watch_fini(&run.watch);
 	return status;
 }

@@ -5,6 +5,7 @@
 
 #include "model/snapshot.h"
 #include "output/json_writer.h"
+#include "output/leak_json.h"
 
 static void field_uint(struct json_writer *w, const char *key, uint64_t value)
 {
@@ -303,6 +304,7 @@ static void write_site(struct json_writer *w, const struct memtrace_snapshot *sn
 	field_uint(w, "bytes_at_peak", site->bytes_at_peak);
 	field_seconds(w, "oldest_age_s", site->oldest_age_s);
 	write_site_intervals(w, site->estimates);
+	ages_json(w, site->ages);
 	json_key(w, "stack");
 	json_array_begin(w);
 	for (uint32_t i = 0; i < site->frame_cnt; i++)
@@ -312,7 +314,8 @@ static void write_site(struct json_writer *w, const struct memtrace_snapshot *sn
 	json_object_end(w);
 }
 
-static void write_leak(struct json_writer *w, const struct leak *leak)
+static void write_leak(struct json_writer *w, const struct leaks_result *leaks,
+		       const struct leak *leak)
 {
 	json_object_begin(w);
 	field_uint(w, "site", leak->site);
@@ -331,6 +334,7 @@ static void write_leak(struct json_writer *w, const struct leak *leak)
 		field_interval(w, "live_blocks_95", &leak->blocks_95);
 		field_interval(w, "live_bytes_95", &leak->bytes_95);
 	}
+	leak_json_verdict(w, leaks, leak);
 	json_object_end(w);
 }
 
@@ -397,8 +401,9 @@ int json_report(const struct memtrace_snapshot *snapshot, const struct analysis 
 	json_key(&w, "leaks");
 	json_array_begin(&w);
 	for (size_t i = 0; i < analysis->leaks.row_cnt; i++)
-		write_leak(&w, &analysis->leaks.rows[i]);
+		write_leak(&w, &analysis->leaks, &analysis->leaks.rows[i]);
 	json_array_end(&w);
+	forecast_json(&w, &analysis->forecast);
 
 	json_object_end(&w);
 	strbuf_putc(out, '\n');

@@ -6,6 +6,7 @@
 #include "base/units.h"
 #include "model/snapshot.h"
 #include "output/estimate_text.h"
+#include "output/leak_text.h"
 #include "output/overhead_text.h"
 #include "output/page.h"
 #include "output/process_text.h"
@@ -427,8 +428,12 @@ static void put_leaks_header(struct report *r, size_t shown)
 	strbuf_puts(line, "leaks: ");
 	estimate_put_heap(line, leaks->total_bytes, leaks->estimated ? &leaks->total_bytes_95 : NULL,
 			  leaks->total_blocks, leaks->estimated ? &leaks->total_blocks_95 : NULL);
-	strbuf_printf(line, " from %s; largest first, then oldest",
-		      units_counted(leaks->total_rows, "call path").text);
+	strbuf_printf(line, " from %s", units_counted(leaks->total_rows, "call path").text);
+	leak_put_counts(&r->page, leaks);
+	strbuf_printf(line, "; %slargest first, then oldest",
+		      leaks->verdict_rows[leaks->rows[0].verdict] < leaks->total_rows ?
+			      "by verdict, " :
+			      "");
 	if (leaks->small_rows)
 		strbuf_printf(line, "; %s with less than %s left out: %s in %s",
 			      units_counted(leaks->small_rows, "call path").text,
@@ -493,6 +498,7 @@ static void put_leak(struct report *r, size_t number, const struct leak *leak)
 		process_put_name(&r->page, process);
 	}
 	page_paragraph(&r->page, TONE_PLAIN, 2, 5);
+	leak_put_verdict(&r->page, &r->analysis->leaks, leak, 5);
 	stack_text(&r->page, s, snapshot_find_site(s, leak->site), 5, r->options.frames);
 }
 
@@ -644,6 +650,8 @@ int text_report(const struct memtrace_snapshot *snapshot, const struct analysis 
 	put_limit(&r);
 	put_rates(&r);
 	put_overhead(&r);
+	leak_put_headline(&r.page, snapshot, &analysis->leaks);
+	forecast_put(&r.page, snapshot, &analysis->forecast);
 	put_crossings(&r);
 	put_leaks(&r);
 	if (analysis->ranking.row_cnt > 1) {
@@ -665,6 +673,22 @@ int text_limit_news(const struct memtrace_snapshot *snapshot,
 
 	report_init(&r, snapshot, NULL, options, out);
 	put_crossing(&r.page, snapshot, crossing, &r.options);
+	page_fini(&r.page);
+	return strbuf_error(out);
+}
+
+int text_leak_news(const struct memtrace_snapshot *snapshot, const struct leaks_result *leaks,
+		   const struct leak *leak, const struct text_options *options, struct strbuf *out)
+{
+	struct report r;
+
+	report_init(&r, snapshot, NULL, options, out);
+	estimate_put_heap(&r.page.line, leak->live_bytes, leak->estimated ? &leak->bytes_95 : NULL,
+			  leak->live_blocks, leak->estimated ? &leak->blocks_95 : NULL);
+	strbuf_puts(&r.page.line, ", ");
+	leak_put_verdict(&r.page, leaks, leak, 0);
+	stack_text(&r.page, snapshot, snapshot_find_site(snapshot, leak->site), 4,
+		   r.options.frames);
 	page_fini(&r.page);
 	return strbuf_error(out);
 }

@@ -33,6 +33,10 @@ int text_limit_news(const struct memtrace_snapshot *snapshot,
 		    const struct memtrace_crossing *crossing, const struct text_options *options,
 		    struct strbuf *out);
 
+/* The news that a call path is leaking: one paragraph and the stack. */
+int text_leak_news(const struct memtrace_snapshot *snapshot, const struct leaks_result *leaks,
+		   const struct leak *leak, const struct text_options *options, struct strbuf *out);
+
 /* What the report opens with when there were losses, for who does not see the report: one
  * paragraph; nothing without losses. */
 int text_losses_news(const struct memtrace_snapshot *snapshot, const struct text_options *options,

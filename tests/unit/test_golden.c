@@ -49,12 +49,13 @@ static void compare(const char *name, const char *ending, const struct strbuf *g
 }
 
 /* Compares both reports and ends the snapshot. */
-static void check(struct memtrace_snapshot *s, const char *name, const struct text_options *options)
+static void check_with(struct memtrace_snapshot *s, const struct analysis_params *params,
+		       const char *name, const struct text_options *options)
 {
 	struct strbuf out = STRBUF_INIT;
 	struct analysis analysis;
 
-	cr_assert_eq(analysis_init(&analysis, s, NULL), 0);
+	cr_assert_eq(analysis_init(&analysis, s, params), 0);
 	cr_assert_eq(text_report(s, &analysis, options, &out), 0);
 	compare(name, "txt", &out);
 	strbuf_clear(&out);
@@ -63,6 +64,11 @@ static void check(struct memtrace_snapshot *s, const char *name, const struct te
 	analysis_fini(&analysis);
 	strbuf_fini(&out);
 	memtrace_snapshot_free(s);
+}
+
+static void check(struct memtrace_snapshot *s, const char *name, const struct text_options *options)
+{
+	check_with(s, NULL, name, options);
 }
 
 #define BENCH "/usr/local/bin/bench"
@@ -361,6 +367,68 @@ Test(golden, a_sampled_tree_with_a_static_child)
 	s->size_classes[9] = 1231000;
 	s->size_classes[4] = 20;
 	check(s, "sampled", &(struct text_options){ .width = 80, .top = 10 });
+}
+
+/* A server after t_s seconds: it loses 4 KiB a second at one place, has filled a cache, and keeps what
+ * it made at its start. */
+static struct memtrace_snapshot *server_at(double t_s)
+{
+	static struct memtrace_ages leaked, cached;
+	uint64_t seconds = (uint64_t)t_s, fill = seconds < 40 ? seconds : 40;
+	uint64_t sites[] = { seconds * 4096, fill * 51200, seconds ? 1 << 20 : 0 };
+	struct memtrace_snapshot *s = fixture_new("./server");
+	struct memtrace_process *p = fixture_process(s, 1, 77, "server");
+	struct memtrace_site *site;
+
+	s->final = false;
+	s->duration_s = t_s;
+	s->interval_s = s->min_age_s = 1;
+	p->ended_by = MEMTRACE_RUNNING;
+	p->ended_s = -1;
+	p->live_bytes = sites[0] + sites[1] + sites[2];
+	p->alloc_bytes = p->peak_bytes = s->totals.live_bytes = s->totals.peak_bytes = p->live_bytes;
+	s->totals.alloc_bytes = p->live_bytes;
+	p->allocs = p->live_blocks = s->totals.allocs = s->totals.live_blocks = seconds + fill + 1;
+	p->peak_blocks = p->allocs;
+	p->peak_at_s = s->totals.peak_at_s = t_s;
+	s->totals.peak_blocks = (int64_t)p->allocs;
+	s->alloc_rate = 1;
+	s->free_rate = 0;
+	s->alloc_bytes_rate = 4096;
+	s->limit = (struct memtrace_limit){ .bytes = 8 << 20,
+					    .tree_cnt = 1,
+					    .now_bytes = p->live_bytes,
+					    .peak_bytes = p->live_bytes };
+	leaked.blocks[10] = 8; /* 8 s to 16 s, 16 s to 32 s, and older */
+	leaked.bytes[10] = 8 * 4096;
+	leaked.blocks[11] = 16;
+	leaked.bytes[11] = 16 * 4096;
+	leaked.blocks[12] = seconds > 32 ? seconds - 32 : 0;
+	leaked.bytes[12] = leaked.blocks[12] * 4096;
+	cached.blocks[12] = fill;
+	cached.bytes[12] = sites[1];
+	site = fixture_site(s, 1, 1, seconds, sites[0], 1, t_s, cache_path + 1, 5);
+	site->ages = &leaked;
+	site = fixture_site(s, 2, 1, fill, sites[1], t_s - 40, t_s, names_path, 3);
+	site->ages = &cached;
+	fixture_site(s, 3, 1, 1, sites[2], t_s, t_s, names_path + 1, 2);
+	return s;
+}
+
+Test(golden, a_server_that_leaks_beside_a_cache_and_what_it_needs)
+{
+	struct series *series = series_new(0);
+	struct analysis_params params = { .leaks = { .min_leak_bytes = 1024, .series = series } };
+	struct memtrace_snapshot *s = NULL;
+
+	cr_assert(series);
+	for (int t_s = 0; t_s <= 60; t_s++) {
+		memtrace_snapshot_free(s);
+		s = server_at(t_s);
+		cr_assert_eq(series_append(series, s), 0);
+	}
+	check_with(s, &params, "leaking-server", &(struct text_options){ .width = 80, .top = 10 });
+	series_destroy(series);
 }
 
 Test(golden, nothing_at_all)

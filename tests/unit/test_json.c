@@ -282,7 +282,7 @@ Test(json_report, has_every_name_of_the_contract)
 	report(s, &out);
 	EXPECT_SAYS("set('schema tool target lane estimated duration_s limit totals losses notices "
 		    "stack_quality processes sites leaks final interval_s rates overhead "
-		    "sampling size_histogram'.split()) == set(d)");
+		    "sampling size_histogram forecast'.split()) == set(d)");
 	EXPECT_SAYS("d['schema'] == 'memtrace.report/1'");
 	EXPECT_SAYS("d['tool'] == {'name': 'memtrace', 'version': '1.2.3'}");
 	EXPECT_SAYS("set('allocs frees reallocs alloc_bytes freed_bytes live_blocks live_bytes "
@@ -298,11 +298,14 @@ Test(json_report, has_every_name_of_the_contract)
 		    "crossings'.split()) "
 		    "== set(d['limit'])");
 	EXPECT_SAYS("set('id process live_blocks live_bytes alloc_blocks alloc_bytes peak_bytes "
-		    "bytes_at_peak oldest_age_s stack stack_end'.split()) == set(d['sites'][0])");
+		    "bytes_at_peak oldest_age_s ages stack stack_end'.split()) == set(d['sites'][0])");
 	EXPECT_SAYS("set('symbol module offset file line inlined'.split()) "
 		    "== set(d['sites'][0]['stack'][0])");
 	EXPECT_SAYS("set('site process live_blocks live_bytes oldest_age_s youngest_age_s ended "
-		    "sites'.split()) == set(d['leaks'][0])");
+		    "sites verdict impact reasons shape growth_bytes_per_s growth_bytes_per_s_95 "
+		    "grown_bytes kept_share made first_seen_s last_grown_s'.split()) "
+		    "== set(d['leaks'][0])");
+	EXPECT_SAYS("set('limit_bytes tree processes'.split()) == set(d['forecast'])");
 	EXPECT_SAYS(
 		"set('allocs_per_s frees_per_s bytes_per_s over_s'.split()) == set(d['rates'])");
 	strbuf_fini(&out);
@@ -334,14 +337,20 @@ Test(json_report, tells_each_figure_under_its_own_name)
 		    "{'at_s': 0.5, 'process': 1, 'site': None, 'usage_bytes': 290}]}");
 	EXPECT_SAYS("d['sites'][0] == {'id': 11, 'process': 1, 'live_blocks': 3, "
 		    "'live_bytes': 300, 'alloc_blocks': 3, 'alloc_bytes': 300, "
-		    "'peak_bytes': 300, 'bytes_at_peak': 300, 'oldest_age_s': 3.5, 'stack': ["
+		    "'peak_bytes': 300, 'bytes_at_peak': 300, 'oldest_age_s': 3.5, 'ages': None, "
+		    "'stack': ["
 		    "{'symbol': 'cache_fill', 'module': '/usr/bin/bench', 'offset': 0x1149, "
 		    "'file': 'src/bench.c', 'line': 42, 'inlined': True}, "
 		    "{'symbol': None, 'module': None, 'offset': 0x7f001234, 'file': None, "
 		    "'line': None, 'inlined': False}], 'stack_end': 'broken_chain'}");
 	EXPECT_SAYS("d['leaks'] == [{'site': 11, 'process': 1, 'live_blocks': 3, "
 		    "'live_bytes': 300, 'oldest_age_s': 3.5, 'youngest_age_s': 2.5, "
-		    "'ended': True, 'sites': [11]}]");
+		    "'ended': True, 'sites': [11], 'verdict': 'steady', 'impact': None, "
+		    "'reasons': ['how it grew is not known', 'made throughout the time'], "
+		    "'shape': None, 'growth_bytes_per_s': None, 'growth_bytes_per_s_95': None, "
+		    "'grown_bytes': None, 'kept_share': None, 'made': 'throughout', "
+		    "'first_seen_s': 8.75, 'last_grown_s': 9.75}]");
+	EXPECT_SAYS("d['forecast'] == {'limit_bytes': 256, 'tree': None, 'processes': []}");
 	EXPECT_SAYS("d['sampling'] is None");
 	EXPECT_SAYS("d['losses'] == {'table_full': 0, 'probe_missed': 3, 'total': 3}");
 	EXPECT_SAYS("d['notices'] == {'stale_entries': 2}");

@@ -86,7 +86,7 @@ Test(leaks, come_largest_first_then_oldest_then_by_id)
 
 	leak_site(5, 1, 100, 1, 20);
 	leak_site(1, 1, 100, 1, 10);
-	leak_site(3, 900, 50, 1, 99);
+	leak_site(3, 3, 50, 1, 99);
 	leak_site(2, 1, 100, 1, 30);
 	leak_site(4, 1, 1000, 1, 2);
 	find(0, 0);

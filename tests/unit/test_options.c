@@ -91,6 +91,8 @@ Test(options, defaults_are_the_documented_ones)
 	cr_expect_eq(options.duration_s, 0);
 	cr_expect_eq(options.top, 10);
 	cr_expect_eq(options.min_age_s, 1);
+	cr_expect_eq(options.min_leak_bytes, 1024);
+	cr_expect_eq(options.leak_interval_s, 30);
 	cr_expect_not(options.min_age_given);
 	cr_expect_eq(options.stacks, CLI_STACKS_AUTO);
 	cr_expect_null(options.cache_dir);
@@ -196,6 +198,15 @@ Test(options, numbers_that_do_not_fit_are_refused)
 	refused_with("from 1 to 127", "--stack-depth", "128", "-a");
 	refused_with("from 1 to", "--top", "0", "-a");
 	refused_with("'9007199254740993' is not", "--min-size", "9007199254740993", "-a");
+}
+
+Test(options, of_leaks_are_numbers_too)
+{
+	accepted("--min-leak-bytes", "4096", "--leak-interval", "0.5", "-a");
+	cr_expect_eq(options.min_leak_bytes, 4096);
+	cr_expect_eq(options.leak_interval_s, 0.5);
+	refused_with("'-1' is not", "--min-leak-bytes", "-1", "-a");
+	refused_with("'x' is not a number of seconds", "--leak-interval", "x", "-a");
 }
 
 Test(options, seconds_may_have_a_point_and_nothing_else)
@@ -380,7 +391,8 @@ Test(options, help_fits_a_screen_and_names_every_option)
 {
 	static const char *const names[] = {
 		"-p, --pid PID", "-a, --all", "--comm NAME", "--cgroup PATH", "--interval SECS",
-		"--duration SECS", "--min-age SECS", "--min-size BYTES", "--top N", "--json FILE",
+		"--duration SECS", "--min-age SECS", "--min-size BYTES",
+		"--min-leak-bytes BYTES", "--leak-interval SECS", "--top N", "--json FILE",
 		"--limit-mb N", "--on-limit report|stop|kill", "--fail-on limit,leak[=BYTES]",
 		"--lane auto|uprobe|preload", "--sample-bytes N", "--sampling-rate P",
 		"--sample-seed N", "--stacks auto|dwarf|fp|none", "--cache-dir DIR", "--stack-depth N",

@@ -229,6 +229,8 @@ Test(text, a_frame_shows_the_best_that_is_known)
 	fixture_site(s, 1, 1, 1, 512, 12, 12, path, 5)->stack_end = END_BROKEN;
 	text = report(NULL);
 	EXPECT_HAS(text, "  1. 512 B in 1 block, never freed, allocated 12 s before the end\n"
+			 "     steady: how it grew is not known; all made in the first fifth of the "
+			 "time; first seen at 250 ms, last grown at 250 ms\n"
 			 "     cache_fill  bench (bench.c:42)\n"
 			 "     main        bench (bench.c:80, inlined)\n"
 			 "     start_call  libc.so.6+0x27249\n"
