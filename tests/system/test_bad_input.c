@@ -319,7 +319,8 @@ Test(refused, a_target_that_ends_during_attach)
 						     text_of("%d", (int)target.child->pid)) });
 		if (i % 2)
 			child_signal(target.child, SIGKILL);
-		target_go(&target);
+		else
+			target_go(&target);
 		target_release(&target);
 		child_wait(target.child);
 		status = child_wait(tracer.child);
