@@ -44,7 +44,7 @@ SYSTEM_SRC := $(wildcard tests/system/*.c)
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o)
 PRELOAD_OBJ := $(PRELOAD_SRC:src/%.c=$(BUILD)/%.o)
 # what unit tests call directly, built like everything else
-PRELOAD_PURE := $(patsubst %,$(BUILD)/src/preload/%.o,sample filter lookup)
+PRELOAD_PURE := $(patsubst %,$(BUILD)/src/preload/%.o,sample filter lookup paths)
 CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o)
 UNIT_OBJ := $(UNIT_SRC:%.c=$(BUILD)/%.o)
 SYSTEM_OBJ := $(SYSTEM_SRC:%.c=$(BUILD)/%.o)

@@ -299,15 +299,18 @@ static int grow(struct target *t)
 /* ---- paths ----------------------------------------------------------------------------------------- */
 
 /* What was written there lately need not be looked for. */
-static bool is_noted(struct opened *o, const struct target *t, uint64_t pc)
+static int add_pc_once(struct opened *o, struct target *t, uint64_t pc, uint32_t rule)
 {
 	uint64_t word = MT_PATH_KEY(pc, t->epoch) | (uint64_t)t->head.generation << 56;
 	uint64_t *note = &o->noted[MT_PATH_PC_HASH(pc) >> (64 - NOTES_LOG2)];
+	int err;
 
 	if (*note == word)
-		return true;
-	*note = word;
-	return false;
+		return 0;
+	err = add_pc(t, pc, rule);
+	if (!err)
+		*note = word;
+	return err;
 }
 
 static int add_all(struct opened *o, struct target *t, const struct mt_path *path)
@@ -317,8 +320,7 @@ static int add_all(struct opened *o, struct target *t, const struct mt_path *pat
 
 	for (uint32_t n = 0; n < path->frame_cnt && n < MT_STACK_DEPTH_MAX && !err; n++) {
 		mt_path_hash(hash, path->pcs[n]);
-		if (!is_noted(o, t, path->pcs[n]))
-			err = add_pc(t, path->pcs[n], path->rules[n]);
+		err = add_pc_once(o, t, path->pcs[n], path->rules[n]);
 	}
 	mt_path_hash(hash, path->end);
 	return err ?: add_path(t, hash, path->site);
