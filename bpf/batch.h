@@ -3,28 +3,17 @@
  * batch.h - accounts for the events that a process has kept (memtrace/batch.h), when it fires the site for
  * them and whenever the thread that keeps them is about to do something else.
  *
- * Events are read a few at a time into the program's own stack: the thread's scratch may be in use by a
- * program that this one interrupts. That one is never in the middle of the same account: a site is only
- * fired when nothing is kept, and while a batch is read k->busy is set.
+ * Events are read a few at a time into the thread's state, to a place of its own: the rest may be in use by a
+ * program that this one interrupts. (Not to the program's stack: Linux 6.1 allows 512 bytes for a function and
+ * all that it calls.) That one is never in the middle of the same account: a site is only fired when nothing is
+ * kept, and while a batch is read k->busy is set.
  */
 #ifndef MEMTRACE_BPF_BATCH_H
 #define MEMTRACE_BPF_BATCH_H
 
-#include "memtrace/batch.h"
-
 #define BUSY_TRIES 512 /* of as many: some 100 us, longer than a batch takes */
 #define ROOM_WAIT_NS 2000000
 #define CHUNKS_MAX (MT_BATCH_EVENTS / MT_BATCH_CHUNK + 2)
-
-struct batch_run {
-	struct mt_batch_event events[MT_BATCH_CHUNK];
-	struct mt_batch_event held; /* an allocation: what comes next may be its end; block 0: none */
-	u64 moved;		    /* what the held one was reallocated from */
-	u64 events_at;
-	u64 at, head; /* next event, and the first that is not there yet */
-	u32 slot;
-	u32 err;
-};
 
 /* The site that an event names, if it is one of that account. */
 static __always_inline u32 batch_site(u32 slot, u64 site)
@@ -154,28 +143,33 @@ GLOBAL int batch_chunk(struct batch_run *r)
 }
 
 /* Accounts for what is new in the pages. 0, or -1 when they cannot be read. */
-static __always_inline int batch_read(struct mt_keeping *k, u32 slot)
+static __always_inline int batch_read(struct mt_keeping *k, struct mt_task *t)
 {
 	struct mt_batch *pages = (void *)k->pages;
-	struct batch_run r = {};
+	struct batch_run *r = &t->run;
+	u64 head, at = k->applied;
 
-	r.slot = slot;
-	r.events_at = (u64)pages->events;
-	if (bpf_probe_read_user(&r.head, sizeof(r.head), &pages->head))
+	if (bpf_probe_read_user(&head, sizeof(head), &pages->head))
 		return -1;
-	r.at = k->applied;
-	if (r.at == r.head)
+	if (at == head)
 		return 0;
-	if (r.head - r.at > MT_BATCH_EVENTS) {
-		__sync_fetch_and_add(&control.losses[MT_LOSS_BATCH_LOST], r.head - r.at - MT_BATCH_EVENTS);
-		r.at = r.head - MT_BATCH_EVENTS;
+	if (head - at > MT_BATCH_EVENTS) {
+		__sync_fetch_and_add(&control.losses[MT_LOSS_BATCH_LOST], head - at - MT_BATCH_EVENTS);
+		at = head - MT_BATCH_EVENTS;
 	}
+	r->head = head;
+	r->at = at;
+	r->events_at = (u64)pages->events;
+	r->held.block = 0;
+	r->moved = 0;
+	r->slot = t->acct;
+	r->err = 0;
 	for (int i = 0; i < CHUNKS_MAX; i++)
-		if (!batch_chunk(&r))
+		if (!batch_chunk(r))
 			break;
-	batch_settle(&r);
-	k->applied = r.at;
-	return r.err ? -1 : 0;
+	batch_settle(r);
+	k->applied = r->at;
+	return r->err ? -1 : 0;
 }
 
 /* For a thread that keeps events, at a moment when it does nothing itself. */
@@ -191,7 +185,7 @@ GLOBAL int batch_look(struct mt_task *t)
 	k = keeping_of(t->acct);
 	if (!a || a->id != t->acct_id || !k || !k->pages || __sync_val_compare_and_swap(&k->busy, 0, 1))
 		return 0;
-	err = batch_read(k, t->acct);
+	err = batch_read(k, t);
 	*(volatile u32 *)&k->busy = 0;
 	return err;
 }
@@ -279,7 +273,7 @@ int preload_batch(struct pt_regs *ctx)
 		for (int try = 0; try < BUSY_TRIES; try++)
 			if (keeping_claim(t->acct))
 				break;
-		batch_read(k, t->acct); /* what cannot be read now may be later, or is written over */
+		batch_read(k, t); /* what cannot be read now may be later, or is written over */
 		*(volatile u32 *)&k->busy = 0;
 		room_let_come();
 	} else if (stays && !bpf_probe_read_user(&head, sizeof(head), &((struct mt_batch *)pages)->head)) {

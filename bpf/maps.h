@@ -36,6 +36,17 @@ struct mt_place {
 	__u64 what; /* file and place in it; 0: no file */
 };
 
+/* A batch that is being read (bpf/batch.h). */
+struct batch_run {
+	struct mt_batch_event events[MT_BATCH_CHUNK];
+	struct mt_batch_event held; /* an allocation: what comes next may be its end; block 0: none */
+	__u64 moved;		    /* what the held one was reallocated from */
+	__u64 events_at;
+	__u64 at, head; /* next event, and the first that is not there yet */
+	__u32 slot;
+	__u32 err;
+};
+
 struct mt_task {
 	__u32 epoch; /* of control when acct was looked up */
 	__u32 acct;
@@ -77,6 +88,7 @@ struct mt_task {
 	__u32 stack_end; /* enum mt_stack_end */
 	__u64 frames[MT_CHUNKS_PER_STACK_MAX * MT_CHUNK_FRAMES + MT_CHUNK_FRAMES]; /* and padding */
 	struct mt_window window;
+	struct batch_run run;
 };
 
 struct {

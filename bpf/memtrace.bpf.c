@@ -13,6 +13,7 @@
 #include <bpf/bpf_tracing.h>
 
 #include "memtrace/abi.h"
+#include "memtrace/batch.h"
 #include "memtrace/unwind.h"
 #include "memtrace/weight.h"
 #include "maps.h"
