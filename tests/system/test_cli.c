@@ -449,8 +449,7 @@ Test(ending, programs_that_begin_as_tracing_ends_bring_no_probe_back)
 
 	target_start(&target, LIST("steady"), NULL);
 	target_go(&target);
-	storm = child_start(&(struct start){
-		.argv = LIST("sh", "-c", "while :; do /bin/true; done") });
+	storm = child_start(&(struct start){ .argv = LIST(target_path("storm")) });
 	for (int i = 0; i < 4; i++) {
 		struct tracer tracer;
 		json_t *report, *row;
