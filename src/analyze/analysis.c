@@ -19,6 +19,8 @@ int analysis_init(struct analysis *analysis, const struct memtrace_snapshot *sna
 		err = forecast_find(snapshot, &analysis->leaks, &analysis->arena,
 				    &analysis->forecast);
 	if (!err)
+		err = peak_find(snapshot, &analysis->arena, &analysis->peak);
+	if (!err)
 		err = ranking_find(snapshot, &analysis->arena, &analysis->ranking);
 	if (err)
 		analysis_fini(analysis);

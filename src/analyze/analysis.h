@@ -10,6 +10,7 @@
 #include "analyze/forecast.h"
 #include "analyze/leaks.h"
 #include "analyze/overhead.h"
+#include "analyze/peak.h"
 #include "analyze/pressure.h"
 #include "analyze/ranking.h"
 #include "analyze/rates.h"
@@ -22,6 +23,7 @@ struct analysis_params {
 
 struct analysis {
 	struct leaks_result leaks;
+	struct peak peak;
 	struct ranking ranking;
 	struct pressure pressure;
 	struct rates rates;

@@ -3,71 +3,15 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "analyze/grouping.h"
 #include "analyze/verdict.h"
 #include "model/estimate.h"
 #include "model/snapshot.h"
 
-/* A site on its way into a row. Sites of one call path are linked, the biggest first. */
-struct member {
-	const struct memtrace_site *site;
-	struct member *next;
-};
-
-struct group {
-	uint64_t hash;
-	struct member *biggest;
-	size_t site_cnt;
-};
-
-/* Groups found so far, by the hash of their call path. */
-struct grouping {
-	struct group *groups;
-	size_t group_cnt;
-	uint32_t *slots; /* number of the group + 1; open addressing, at most half full */
-	size_t slot_mask;
-};
-
-static uint64_t mix(uint64_t hash, uint64_t value)
+static bool has_aged(const struct memtrace_site *site)
 {
-	hash = (hash ^ value) * 0x9e3779b97f4a7c15;
-	return hash ^ hash >> 29;
-}
-
-static uint64_t mix_string(uint64_t hash, const char *string)
-{
-	while (string && *string)
-		hash = (hash ^ (unsigned char)*string++) * 0x100000001b3;
-	return mix(hash, 0);
-}
-
-static uint64_t path_hash(const struct memtrace_site *site)
-{
-	uint64_t hash = mix(site->process, site->frame_cnt);
-
-	for (uint32_t i = 0; i < site->frame_cnt; i++) {
-		hash = mix_string(hash, site->frames[i].module);
-		hash = mix(hash, site->frames[i].offset);
-	}
-	return hash;
-}
-
-static bool same_string(const char *a, const char *b)
-{
-	return a == b || (a && b && !strcmp(a, b));
-}
-
-static bool same_path(const struct memtrace_site *a, const struct memtrace_site *b)
-{
-	if (a->process != b->process || a->frame_cnt != b->frame_cnt ||
-	    a->stack_end != b->stack_end)
-		return false;
-	for (uint32_t i = 0; i < a->frame_cnt; i++)
-		if (a->frames[i].offset != b->frames[i].offset ||
-		    !same_string(a->frames[i].module, b->frames[i].module))
-			return false;
-	return true;
+	return site->aged_blocks != 0;
 }
 
 static bool bigger(const struct memtrace_site *a, const struct memtrace_site *b)
@@ -79,63 +23,7 @@ static bool bigger(const struct memtrace_site *a, const struct memtrace_site *b)
 	return a->id < b->id;
 }
 
-static void group_add(struct group *group, struct member *member)
-{
-	struct member **at = &group->biggest;
-
-	while (*at && bigger((*at)->site, member->site))
-		at = &(*at)->next;
-	member->next = *at;
-	*at = member;
-	group->site_cnt++;
-}
-
-static struct group *grouping_find(struct grouping *grouping, const struct memtrace_site *site)
-{
-	uint64_t hash = path_hash(site);
-	size_t slot = hash & grouping->slot_mask;
-	struct group *group;
-
-	for (; grouping->slots[slot]; slot = (slot + 1) & grouping->slot_mask) {
-		group = &grouping->groups[grouping->slots[slot] - 1];
-		if (group->hash == hash && same_path(group->biggest->site, site))
-			return group;
-	}
-	group = &grouping->groups[grouping->group_cnt++];
-	group->hash = hash;
-	grouping->slots[slot] = (uint32_t)grouping->group_cnt;
-	return group;
-}
-
-static int group_sites(const struct memtrace_snapshot *snapshot, struct arena *scratch,
-		       struct grouping *grouping)
-{
-	struct member *members;
-	size_t cnt = 0, slot_cnt = 16;
-
-	for (size_t i = 0; i < snapshot->site_cnt; i++)
-		cnt += snapshot->sites[i].aged_blocks != 0;
-	if (cnt >= UINT32_MAX / 2)
-		return -ENOMEM;
-	while (slot_cnt < cnt * 2)
-		slot_cnt *= 2;
-	members = arena_array(scratch, cnt, sizeof(*members));
-	grouping->groups = arena_array(scratch, cnt, sizeof(*grouping->groups));
-	grouping->slots = arena_array(scratch, slot_cnt, sizeof(*grouping->slots));
-	grouping->slot_mask = slot_cnt - 1;
-	if (!members || !grouping->groups || !grouping->slots)
-		return -ENOMEM;
-
-	for (size_t i = 0; i < snapshot->site_cnt; i++) {
-		const struct memtrace_site *site = &snapshot->sites[i];
-
-		if (!site->aged_blocks)
-			continue;
-		members->site = site;
-		group_add(grouping_find(grouping, site), members++);
-	}
-	return 0;
-}
+static const struct grouping_rule by_aged = { .takes = has_aged, .bigger = bigger };
 
 /* Sums of variances, and of what is certain. */
 static void leak_add_estimates(struct leak *leak, const struct memtrace_site *site)
@@ -163,7 +51,7 @@ static struct leak leak_of(const struct memtrace_snapshot *snapshot, const struc
 		.site_cnt = group->site_cnt,
 	};
 
-	for (const struct member *m = group->biggest; m; m = m->next) {
+	for (const struct group_member *m = group->biggest; m; m = m->next) {
 		double youngest_s = m->site->aged_youngest_s;
 
 		leak.live_blocks += m->site->aged_blocks;
@@ -196,18 +84,6 @@ static int leak_order(const void *left, const void *right)
 	return 0;
 }
 
-static int leak_list_sites(struct leak *leak, const struct group *group, struct arena *arena)
-{
-	size_t i = 0;
-
-	leak->sites = arena_array(arena, group->site_cnt, sizeof(*leak->sites));
-	if (!leak->sites)
-		return -ENOMEM;
-	for (const struct member *m = group->biggest; m; m = m->next)
-		leak->sites[i++] = m->site->id;
-	return 0;
-}
-
 static int leaks_fill(const struct memtrace_snapshot *snapshot, const struct grouping *grouping,
 		      struct arena *arena, struct leaks_result *result)
 {
@@ -225,7 +101,8 @@ static int leaks_fill(const struct memtrace_snapshot *snapshot, const struct gro
 			result->small_bytes += leak.live_bytes;
 			continue;
 		}
-		if (leak_list_sites(&leak, &grouping->groups[i], arena))
+		leak.sites = group_list_sites(&grouping->groups[i], arena);
+		if (!leak.sites)
 			return -ENOMEM;
 		result->total_blocks += leak.live_blocks;
 		result->total_bytes += leak.live_bytes;
@@ -255,7 +132,7 @@ int leaks_find(const struct memtrace_snapshot *snapshot, const struct leaks_para
 	if (params)
 		found.params = *params;
 	arena_init(&scratch);
-	err = group_sites(snapshot, &scratch, &grouping);
+	err = grouping_make(snapshot, &by_aged, &scratch, &grouping);
 	if (!err)
 		err = leaks_fill(snapshot, &grouping, arena, &found);
 	arena_fini(&scratch);

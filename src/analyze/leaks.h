@@ -4,8 +4,7 @@
  *
  * A leak is the aged blocks of a call path: of a running process those at least min_age_s old (see
  * memtrace_options), of an ended one all that were never freed. Call paths of one process that
- * read the same - equal module and offset in every frame, equally cut - are one row: the same code
- * mapped twice is still one leak. Different processes never share a row.
+ * read the same (see grouping.h) are one row. Different processes never share a row.
  *
  * Rows come in the order of their verdicts (see verdict.h; leaking first); of one verdict the
  * largest first; of equally large ones the one with the oldest block first; then by site id, so

@@ -338,6 +338,57 @@ static void write_leak(struct json_writer *w, const struct leaks_result *leaks,
 	json_object_end(w);
 }
 
+static void write_peak_process(struct json_writer *w, const struct peak_process *p)
+{
+	json_object_begin(w);
+	field_uint(w, "process", p->process->id);
+	field_uint(w, "bytes", p->process->peak_bytes);
+	field_uint(w, "blocks", p->process->peak_blocks);
+	field_seconds(w, "at_s", peak_at_s(p->process->peak_bytes, p->process->peak_at_s));
+	field_int(w, "unattributed_bytes", p->process->peak_unattributed_bytes);
+	field_uint(w, "kept_bytes_max", p->kept_bytes_max);
+	json_object_end(w);
+}
+
+static void write_peak_row(struct json_writer *w, const struct peak_row *row)
+{
+	json_object_begin(w);
+	field_uint(w, "site", row->site);
+	field_uint(w, "process", row->process);
+	field_uint(w, "bytes_at_peak", row->bytes_at_peak);
+	field_seconds(w, "share", row->share);
+	field_uint(w, "live_bytes", row->live_bytes);
+	json_key(w, "sites");
+	json_array_begin(w);
+	for (size_t i = 0; i < row->site_cnt; i++)
+		json_uint(w, row->sites[i]);
+	json_array_end(w);
+	json_object_end(w);
+}
+
+static void write_peak(struct json_writer *w, const struct peak *peak)
+{
+	json_key(w, "peak");
+	json_object_begin(w);
+	field_uint(w, "bytes", peak->bytes);
+	field_int(w, "blocks", peak->blocks);
+	field_seconds(w, "at_s", peak_at_s(peak->bytes, peak->at_s));
+	field_uint_if(w, "process", peak->process, peak->process);
+	field_seconds(w, "share", peak->share);
+	json_key(w, "processes");
+	json_array_begin(w);
+	for (size_t i = 0; i < peak->process_cnt; i++)
+		write_peak_process(w, &peak->processes[i]);
+	json_array_end(w);
+	json_key(w, "sites");
+	json_array_begin(w);
+	for (size_t i = 0; i < peak->row_cnt; i++)
+		if (peak->rows[i].site) /* what is nobody's is in its process's row */
+			write_peak_row(w, &peak->rows[i]);
+	json_array_end(w);
+	json_object_end(w);
+}
+
 static void write_sampling(struct json_writer *w, const struct memtrace_snapshot *s)
 {
 	json_key(w, "sampling");
@@ -403,6 +454,7 @@ int json_report(const struct memtrace_snapshot *snapshot, const struct analysis 
 	for (size_t i = 0; i < analysis->leaks.row_cnt; i++)
 		write_leak(&w, &analysis->leaks, &analysis->leaks.rows[i]);
 	json_array_end(&w);
+	write_peak(&w, &analysis->peak);
 	forecast_json(&w, &analysis->forecast);
 
 	json_object_end(&w);

@@ -9,6 +9,7 @@
 #include "output/leak_text.h"
 #include "output/overhead_text.h"
 #include "output/page.h"
+#include "output/peak_text.h"
 #include "output/process_text.h"
 #include "output/stack_text.h"
 
@@ -502,11 +503,17 @@ static void put_leak(struct report *r, size_t number, const struct leak *leak)
 	stack_text(&r->page, s, snapshot_find_site(s, leak->site), 5, r->options.frames);
 }
 
+static size_t leaks_shown(const struct report *r)
+{
+	size_t top = r->options.top, cnt = r->analysis->leaks.row_cnt;
+
+	return top && top < cnt ? top : cnt;
+}
+
 static void put_leaks(struct report *r)
 {
 	const struct leaks_result *leaks = &r->analysis->leaks;
-	size_t top = r->options.top;
-	size_t shown = top && top < leaks->row_cnt ? top : leaks->row_cnt;
+	size_t shown = leaks_shown(r);
 
 	page_gap(&r->page);
 	if (!leaks->total_rows) {
@@ -654,6 +661,7 @@ int text_report(const struct memtrace_snapshot *snapshot, const struct analysis 
 	forecast_put(&r.page, snapshot, &analysis->forecast);
 	put_crossings(&r);
 	put_leaks(&r);
+	peak_put(&r.page, snapshot, analysis, r.options.top, r.options.frames, leaks_shown(&r));
 	if (analysis->ranking.row_cnt > 1) {
 		page_gap(&r.page);
 		process_table(&r.page, &analysis->ranking, r.options.top);

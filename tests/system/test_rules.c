@@ -174,6 +174,57 @@ Test(rule7_peak, leaking_sites_have_theirs_attached)
 	expect_sites_exact(ATTACHED, "leaky");
 }
 
+/* The analysis names the same sites, each with its share, and says so to people. */
+static void expect_peak_told(enum way way)
+{
+	struct trace trace;
+	const json_t *truth, *peak, *expected, *row;
+	double of_all;
+	size_t i, j;
+
+	trace_run(&trace, &(struct trace_request){ .way = way, .argv = LIST("peak") });
+	expect_exact(&trace);
+	truth = json_array_get(trace.truths, 0);
+	peak = member(trace.report, "peak");
+	of_all = (double)figure(peak, "bytes");
+	cr_expect_geq(figure(peak, "bytes"), figure(truth, "peak_bytes"));
+	cr_expect_eq(figure(peak, "process"), figure(only_row(trace.report), "id"));
+	json_array_foreach(member(truth, "sites"), i, expected)
+	{
+		const char *function = json_string_value(member(expected, "function"));
+		json_t *site = site_of(trace.report, only_row(trace.report), function);
+		size_t told = 0;
+
+		json_array_foreach(member(peak, "sites"), j, row)
+		{
+			if (!site || figure(row, "site") != figure(site, "id"))
+				continue;
+			told++;
+			cr_expect_eq(figure(row, "bytes_at_peak"),
+				     figure(expected, "bytes_at_peak"), "of %s", function);
+			cr_expect_eq(figure(row, "live_bytes"), figure(expected, "live_bytes"),
+				     "of %s", function);
+			cr_expect_float_eq(json_real_value(member(row, "share")),
+					   (double)figure(expected, "bytes_at_peak") / of_all, 1e-6,
+					   "of %s", function);
+		}
+		cr_expect_eq(told, 1, "%s is told %zu times", function, told);
+	}
+	expect_stderr_has(trace.memtrace, "\npeak: ");
+	expect_stderr_has(trace.memtrace, "  1. 39.1 KiB (40,000 bytes), 5");
+	expect_stderr_has(trace.memtrace, " of the peak; 1000 B left at the end\n");
+}
+
+Test(rule7_peak, what_was_live_at_it_is_told_launched)
+{
+	expect_peak_told(LAUNCHED);
+}
+
+Test(rule7_peak, what_was_live_at_it_is_told_launched_preload)
+{
+	expect_peak_told(LAUNCHED_PRELOAD);
+}
+
 SUITE(rule9_losses);
 
 /* Whatever does not fit is counted as not counted. */

@@ -122,6 +122,7 @@ Test(golden, a_launched_program_that_leaks)
 	p->peak_bytes = 241172480;
 	p->peak_blocks = 10231;
 	p->peak_at_s = 11.9;
+	p->peak_unattributed_bytes = 4096;
 	s->totals = (struct memtrace_totals){
 		.allocs = p->allocs,
 		.frees = p->frees,
@@ -139,7 +140,8 @@ Test(golden, a_launched_program_that_leaks)
 					    .now_bytes = p->live_bytes,
 					    .peak_bytes = p->peak_bytes };
 	fixture_site(s, 1, 1, 34, 8880, 0.5, 11.75, names_path, 3)->stack_end = END_BROKEN;
-	fixture_site(s, 2, 1, 100, 5242880, 2.95, 12.1, cache_path, 6);
+	fixture_site(s, 2, 1, 100, 5242880, 2.95, 12.1, cache_path, 6)->bytes_at_peak = 38797312;
+	fixture_site(s, 3, 1, 0, 0, -1, -1, cache_path + 2, 4)->bytes_at_peak = 202362192;
 	s->overhead = (struct memtrace_overhead){ .time_s = 12.5,
 						  .calls = 2468188,
 						  .cost_s = 1.25,
@@ -201,7 +203,7 @@ Test(golden, a_tree_that_crossed_its_limit)
 		.inherited_frees = 4,
 	};
 	fixture_site(s, 5, 3, 51, 267386880, 0.05, 1.8, cache_path, 6);
-	fixture_site(s, 6, 2, 10, 1 << 20, 2.1, 2.2, names_path + 2, 1);
+	fixture_site(s, 6, 2, 10, 1 << 20, 2.1, 2.2, names_path + 2, 1)->bytes_at_peak = 2 << 20;
 	s->limit = (struct memtrace_limit){ .bytes = 250 << 20, .peak_bytes = 268435456 };
 	cr_assert_not_null(
 		snapshot_add_crossing(s, (struct memtrace_crossing){ 2.25, 3, 5, 268435456 }));
@@ -256,6 +258,7 @@ Test(golden, an_attached_server_that_goes_on)
 	site->aged_blocks = 120;
 	site->aged_bytes = 12000;
 	site->aged_youngest_s = 10.4;
+	site->bytes_at_peak = p->peak_bytes;
 	s->notices[0].value = 2;
 	s->stack_quality[0].value = 80;
 	check(s, "attached-live", &(struct text_options){ .width = 80, .top = 10 });

@@ -282,7 +282,19 @@ Test(json_report, has_every_name_of_the_contract)
 	report(s, &out);
 	EXPECT_SAYS("set('schema tool target lane estimated duration_s limit totals losses notices "
 		    "stack_quality processes sites leaks final interval_s rates overhead "
-		    "sampling size_histogram forecast'.split()) == set(d)");
+		    "sampling size_histogram peak forecast'.split()) == set(d)");
+	EXPECT_SAYS("set('bytes blocks at_s process share processes sites'.split()) == set(d['peak'])");
+	EXPECT_SAYS("set('process bytes blocks at_s unattributed_bytes kept_bytes_max'.split()) "
+		    "== set(d['peak']['processes'][0])");
+	EXPECT_SAYS("set('site process bytes_at_peak share live_bytes sites'.split()) "
+		    "== set(d['peak']['sites'][0])");
+	EXPECT_SAYS("d['peak']['process'] is None and d['peak']['share'] is None and d['peak']['bytes'] == 850");
+	EXPECT_SAYS("d['peak']['processes'][0] == {'process': 1, 'bytes': 800, 'blocks': 6, "
+		    "'at_s': 1.5, 'unattributed_bytes': 8, 'kept_bytes_max': 300}");
+	EXPECT_SAYS("d['peak']['processes'][1]['at_s'] is None");
+	EXPECT_SAYS("d['peak']['sites'][0] == {'site': 11, 'process': 1, 'bytes_at_peak': 300, "
+		    "'share': 0.375, 'live_bytes': 300, 'sites': [11]}");
+	EXPECT_SAYS("[s['site'] for s in d['peak']['sites']] == [11, 12]");
 	EXPECT_SAYS("d['schema'] == 'memtrace.report/1'");
 	EXPECT_SAYS("d['tool'] == {'name': 'memtrace', 'version': '1.2.3'}");
 	EXPECT_SAYS("set('allocs frees reallocs alloc_bytes freed_bytes live_blocks live_bytes "
