@@ -8,6 +8,7 @@
 
 #include "capture/deps.h"
 #include "capture/elf_file.h"
+#include "capture/family.h"
 
 static const char *base_name(const char *path)
 {
@@ -90,7 +91,17 @@ static bool is_runtime(const char *symbol)
 	return false;
 }
 
-static bool exports_runtime(const struct elf_file *file)
+/* Of its allocator it calls functions that the library does not wrap (jemalloc's mallocx and the like): blocks
+ * would come, or go, unseen. */
+static bool is_extra(const char *symbol)
+{
+	const struct family_name *name = family_find(symbol);
+
+	return name && name->group == FAMILY_EXTRA;
+}
+
+/* Why not, by the program's dynamic symbols. */
+static const char *symbols(const struct elf_file *file)
 {
 	Elf_Scn *scn = NULL;
 
@@ -106,10 +117,12 @@ static bool exports_runtime(const struct elf_file *file)
 			const char *name = elf_strptr(file->elf, shdr.sh_link, sym.st_name);
 
 			if (name && sym.st_shndx != SHN_UNDEF && is_runtime(name))
-				return true;
+				return "has a sanitizer in it, which must be the first to be called";
+			if (name && sym.st_shndx == SHN_UNDEF && is_extra(name))
+				return "calls functions that its allocator alone has (mallocx and the like)";
 		}
 	}
-	return false;
+	return NULL;
 }
 
 /* One that has a linker of its own kind: that one would say that it cannot load the library. */
@@ -138,8 +151,7 @@ static const char *executable(const char *root, const char *path)
 	if (fd < 0)
 		return NULL;
 	if (!elf_file_open(&file, fd, &why)) {
-		if (exports_runtime(&file))
-			is = "has a sanitizer in it, which must be the first to be called";
+		is = symbols(&file);
 		elf_file_close(&file);
 	} else if (why == ELF_FILE_32BIT) {
 		is = is_dynamic_32bit(fd) ? "is a 32-bit program" : NULL;

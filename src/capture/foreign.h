@@ -7,6 +7,8 @@
  *	valgrind's tools, qemu, rr, Pin,	read the code of others and translate it: with it
  *	DynamoRIO				the probes in it
  *	glibc's libc_malloc_debug		is called by versioned names only
+ *	programs that call jemalloc's		would be seen in part
+ *	mallocx and the like
  *	32-bit programs, those of other		their linker says that it cannot load it
  *	machines
  *

@@ -318,6 +318,23 @@ Test(harmless, an_allocator_before_the_library_is_believed)
 /* ---- programs with allocators
  * --------------------------------------------------------------------- */
 
+Test(harmless, a_program_that_calls_what_its_allocator_alone_has_counts_in_the_other_lane)
+{
+	const char *preloaded = text_of("LD_PRELOAD=%s", need_library("libjemalloc"));
+	json_t *report, *truth, *row;
+
+	expect_other_lane(LIST(target_path("extra")), "its allocator alone has");
+	unlink(truth_path());
+	report = launch("auto", LIST(target_path("extra")), LIST(preloaded), NULL);
+	truth = json_array_get(truths_load(truth_path()), 0);
+	row = row_of_truth(report, truth);
+	cr_expect_str_eq(json_string_value(member(row, "lane")), "uprobe");
+	cr_expect_eq(figure(row, "unknown_frees"), 0);
+	/* jemalloc brings libstdc++, which has a pool */
+	cr_expect_eq(figure(row, "live_blocks"), figure(truth, "live_blocks") + 1);
+	cr_expect_eq(figure(row, "frees"), figure(truth, "frees"));
+}
+
 Test(harmless, a_program_with_an_allocator_of_its_own_counts_in_the_other_lane)
 {
 	static const char *const names[] = { "nest_own", "own_part" };
