@@ -49,14 +49,9 @@ GLOBAL int batch_temporary(u32 slot, struct mt_batch_event *event)
 GLOBAL int batch_free(u32 slot, struct mt_batch_event *event)
 {
 	struct mt_acct *a = acct_at(slot);
-	struct mt_spill block = {};
 
-	if (!a || !event)
-		return 0;
-	if (block_take(a, slot, event->block, &block))
-		discharge(a, slot, &block);
-	else
-		unknown_free(a, slot, event->block);
+	if (a && event)
+		block_free(a, slot, event->block);
 	return 0;
 }
 
@@ -266,14 +261,18 @@ int preload_batch(struct pt_regs *ctx)
 	struct mt_acct *a = NULL;
 	struct mt_task *t = lane_task(&a, MT_LANE_PRELOAD);
 	struct mt_keeping *k = t ? keeping_of(t->acct) : NULL;
+	bool claimed = false;
 
 	if (!k || !a)
 		return 0;
 	if (k->pages) {
-		for (int try = 0; try < BUSY_TRIES; try++)
-			if (keeping_claim(t->acct))
-				break;
-		batch_read(k, t); /* what cannot be read now may be later, or is written over */
+		for (int try = 0; try < BUSY_TRIES && !claimed; try++)
+			claimed = keeping_claim(t->acct);
+		if (!claimed)
+			return 0; /* what is there stays, to be read later */
+		/* what cannot be read now may be later, or is written over, or was the last */
+		if (batch_read(k, t) && !stays)
+			count_loss(MT_LOSS_BATCH_UNREAD);
 		*(volatile u32 *)&k->busy = 0;
 		room_let_come();
 	} else if (stays && !bpf_probe_read_user(&head, sizeof(head), &((struct mt_batch *)pages)->head)) {

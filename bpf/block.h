@@ -36,14 +36,14 @@ static __always_inline int block_take(struct mt_acct *a, u32 slot, u64 addr, str
 }
 
 /* A block was freed. */
-static __always_inline void block_free(struct mt_task *t, struct mt_acct *a, u64 addr)
+static __always_inline void block_free(struct mt_acct *a, u32 slot, u64 addr)
 {
 	struct mt_spill block = {};
 
-	if (block_take(a, t->acct, addr, &block))
-		discharge(a, t->acct, &block);
+	if (block_take(a, slot, addr, &block))
+		discharge(a, slot, &block);
 	else
-		unknown_free(a, t->acct, addr);
+		unknown_free(a, slot, addr);
 }
 
 /* A block is there, at addr: the table, then the figures. old is what a realloc replaced (born_ns 0:

@@ -201,7 +201,7 @@ int otel_free(struct pt_regs *ctx)
 		return 0;
 	}
 	if (addr)
-		block_free(t, a, addr);
+		block_free(a, t->acct, addr);
 	return 0;
 }
 

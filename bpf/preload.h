@@ -86,7 +86,7 @@ int preload_free(struct pt_regs *ctx)
 	struct mt_task *t = claimed_task(ctx, &a, MT_LANE_PRELOAD);
 
 	if (t && a)
-		block_free(t, a, PT_REGS_PARM1(ctx));
+		block_free(a, t->acct, PT_REGS_PARM1(ctx));
 	return 0;
 }
 

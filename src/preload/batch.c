@@ -2,6 +2,7 @@
 #include "preload/batch.h"
 
 #include "preload/arm.h"
+#include "preload/next.h"
 #include "preload/paths.h"
 #include "preload/sys.h"
 
@@ -203,11 +204,16 @@ bool batch_alloc(const uintptr_t *frame, void *block, size_t size, uint64_t *tic
 	return false;
 }
 
-bool batch_free(void *block, size_t size)
+bool batch_free(void *block)
 {
 	struct mt_batch *pages = my_pages();
+	size_t size;
 
-	return pages && keep(pages, block, size, MT_BATCH_FREE);
+	if (!pages)
+		return false;
+	/* what others take to answer is not known */
+	size = allocator.flat ? next.malloc_usable_size(block) : 0;
+	return keep(pages, block, size, MT_BATCH_FREE);
 }
 
 bool batch_realloc(const uintptr_t *frame, void *old, void *block, size_t size, uint64_t *ticket)

@@ -37,8 +37,7 @@ BATCH_HIDDEN void batch_want(bool wanted, uint32_t depth);
 /* Keeps an event; false: it is to be told now, after batch_tell(). frame is one of the library's, whose
  * caller is the program. *ticket goes with an allocation that is not kept. */
 BATCH_HIDDEN bool batch_alloc(const uintptr_t *frame, void *block, size_t size, uint64_t *ticket);
-/* size: what the block takes, as far as that is known. */
-BATCH_HIDDEN bool batch_free(void *block, size_t size);
+BATCH_HIDDEN bool batch_free(void *block);
 
 /* May a realloc be told when it is over? While one thread is alone nobody is given the old block
  * meanwhile. Then, if it came to a block: keeps that; false: it is to be told now. */

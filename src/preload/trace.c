@@ -300,9 +300,9 @@ int trace_posix_memalign(void **out, size_t align, size_t size)
 	return 0;
 }
 
-static inline __attribute__((always_inline)) void realloc_went(void *old, void *block, size_t size, enum known known,
-				struct sample_weight weight, size_t usable,
-				uint64_t ticket)
+/* In the frame of who calls it, where the sites have to be. */
+ALWAYS_INLINE void realloc_went(void *old, void *block, size_t size, enum known known,
+				struct sample_weight weight, size_t usable, uint64_t ticket)
 {
 	bool in = weight.count && block;
 
@@ -380,19 +380,14 @@ void trace_free(void *block, real_call call, uintptr_t b, uintptr_t c)
 	look_at_config();
 	if (unlikely(!once.claimed))
 		claim();
-	if (is_exact() && !filter_may_have(&process.filter, block) &&
-	    batch_free(block, allocator.flat ? next.malloc_usable_size(block) : 0)) {
-		enter(FRAME());
-		call((uintptr_t)block, b, c);
-		leave();
-		return;
-	}
-	batch_tell();
-	if (take_out(block) != KNOWN_NOT) {
-		if (likely(listens(memtrace)))
-			SITE1("memtrace", "free", SEMAPHORE_MEMTRACE, block);
-		if (unlikely(listens(otel_free)))
-			SITE1("otel_memory", "free", SEMAPHORE_OTEL_FREE, block);
+	if (!is_exact() || filter_may_have(&process.filter, block) || !batch_free(block)) {
+		batch_tell();
+		if (take_out(block) != KNOWN_NOT) {
+			if (likely(listens(memtrace)))
+				SITE1("memtrace", "free", SEMAPHORE_MEMTRACE, block);
+			if (unlikely(listens(otel_free)))
+				SITE1("otel_memory", "free", SEMAPHORE_OTEL_FREE, block);
+		}
 	}
 	enter(FRAME());
 	call((uintptr_t)block, b, c);
